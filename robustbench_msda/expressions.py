@@ -1,0 +1,106 @@
+"""The one text form of augmentations and attacks: a call expression such as ``dropmix(0.4, of=cutmix(alpha=1.0))``.
+
+Text is parsed with ``ast`` and never evaluated: names come from a table of frozen dataclasses, arguments are numbers,
+strings and nested calls. The canonical text has every field written and is what recipes hash.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from robustbench_msda.errors import UserError, unknown
+
+
+def parse(text: str, table: Mapping[str, type], kind: str) -> Any:
+    """Return the frozen dataclass that ``text`` names.
+
+    Args:
+        text: a bare name (its defaults) or a call expression.
+        table: name to dataclass.
+        kind: what the table holds, in the singular, for messages.
+
+    Raises:
+        UserError: the text is malformed, or an argument is unknown, missing or refused by the dataclass.
+        UnknownName: a name is not in the table.
+    """
+    try:
+        node = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError) as error:
+        example = next(iter(table), "name")
+        raise UserError(
+            f"cannot read the {kind} {text!r}: expected a name or a call such as {example}() ({error.args[0]})"
+        ) from None
+    value = _value(node.body, table, kind, text)
+    if isinstance(value, str | int | float):
+        raise UserError(f"cannot read the {kind} {text!r}: expected a name or a call, found the constant {value!r}")
+    return value
+
+
+def canonical(value: Any, table: Mapping[str, type]) -> str:
+    """Return the text of ``value`` with every field written by name, in the order of its class."""
+    name = next(key for key, cls in table.items() if cls is type(value))
+    written = (f"{field.name}={_literal(getattr(value, field.name), table)}" for field in fields(value))
+    return f"{name}({', '.join(written)})"
+
+
+def short(value: Any, table: Mapping[str, type]) -> str:
+    """Return the text of ``value`` with only the fields that differ from their defaults: what tables print."""
+    name = next(key for key, cls in table.items() if cls is type(value))
+    written = []
+    for field in fields(value):
+        current = getattr(value, field.name)
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if current != default:
+            text = short(current, table) if type(current) in table.values() else _literal(current, table)
+            written.append(f"{field.name}={text}")
+    return f"{name}({', '.join(written)})" if written else name
+
+
+def _literal(value: Any, table: Mapping[str, type]) -> str:
+    return canonical(value, table) if type(value) in table.values() else repr(value)
+
+
+def _value(node: ast.expr, table: Mapping[str, type], kind: str, text: str) -> Any:
+    if (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str | int | float)
+        and not isinstance(node.value, bool)
+    ):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+        operand = node.operand.value
+        if isinstance(operand, int | float):
+            return -operand
+    if isinstance(node, ast.Name):
+        return _build(node.id, [], {}, table, kind, text)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        positional = [_value(argument, table, kind, text) for argument in node.args]
+        named = {}
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                raise UserError(f"cannot read the {kind} {text!r}: ** is not allowed")
+            named[keyword.arg] = _value(keyword.value, table, kind, text)
+        return _build(node.func.id, positional, named, table, kind, text)
+    raise UserError(
+        f"cannot read the {kind} {text!r}: expected names, calls, numbers and strings, found {ast.unparse(node)!r}"
+    )
+
+
+def _build(  # noqa: PLR0913
+    name: str, positional: list[Any], named: dict[str, Any], table: Mapping[str, type], kind: str, text: str
+) -> Any:
+    if name not in table:
+        raise unknown(name, table, kind)
+    cls = table[name]
+    if excess := set(named) - {field.name for field in fields(cls)}:
+        known = [field.name for field in fields(cls)]
+        raise unknown(sorted(excess)[0], known or ["(none)"], f"argument of {name} in {text!r}:")
+    try:
+        inspect.signature(cls).bind(*positional, **named)
+        return cls(*positional, **named)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"cannot make the {kind} {text!r}: {name}: {error}") from None
