@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -125,7 +125,7 @@ class Predictions:
     @classmethod
     def concatenate(cls, pieces: Sequence[Predictions]) -> Predictions:
         """Return the rows of all ``pieces``, which carry the same optional columns, in their order."""
-        columns = {}
+        columns: dict[str, Any] = {}
         for field in fields(cls):
             values = [getattr(piece, field.name) for piece in pieces]
             columns[field.name] = None if values[0] is None else np.concatenate(values)
@@ -134,7 +134,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Score:
-    """One number about one checkpoint: value in fractions, ``n`` what it is over, ``low``–``high`` its 95 % interval."""
+    """One number about one checkpoint: a fraction, the ``n`` it is over, and its 95 % interval ``low``–``high``."""
 
     benchmark: str
     metric: str
@@ -152,9 +152,10 @@ class Score:
 
 
 COLUMNS = (
-    "fingerprint group seed dataset model augmentation benchmark world condition level source subset "
-    "metric value n low high flags"
-).split()
+    *("fingerprint", "group", "seed", "dataset", "model", "augmentation"),
+    *("benchmark", "world", "condition", "level", "source", "subset"),
+    *("metric", "value", "n", "low", "high", "flags"),
+)
 
 
 def encode(text: str) -> str:
