@@ -48,15 +48,16 @@ def canonical(value: Any, table: Mapping[str, type]) -> str:
 
 
 def short(value: Any, table: Mapping[str, type]) -> str:
-    """Return the text of ``value`` with only the fields that differ from their defaults: what tables print."""
+    """Return the text of ``value`` with nested calls and what differs from the defaults: what tables print."""
     name = next(key for key, cls in table.items() if cls is type(value))
     written = []
     for field in fields(value):
         current = getattr(value, field.name)
         default = field.default_factory() if field.default_factory is not MISSING else field.default
-        if current != default:
-            text = short(current, table) if type(current) in table.values() else _literal(current, table)
-            written.append(f"{field.name}={text}")
+        if type(current) in table.values():
+            written.append(f"{field.name}={short(current, table)}")
+        elif current != default:
+            written.append(f"{field.name}={current!r}")
     return f"{name}({', '.join(written)})" if written else name
 
 
@@ -90,6 +91,12 @@ def _value(node: ast.expr, table: Mapping[str, type], kind: str, text: str) -> A
     )
 
 
+def _as_declared(cls: type, name: str, value: Any) -> Any:
+    """Return ``value`` as a float where the field is one, so that ``alpha=1`` and ``alpha=1.0`` are one recipe."""
+    declared = next(field.type for field in fields(cls) if field.name == name)
+    return float(value) if declared in (float, "float") and type(value) is int else value
+
+
 def _build(  # noqa: PLR0913
     name: str, positional: list[Any], named: dict[str, Any], table: Mapping[str, type], kind: str, text: str
 ) -> Any:
@@ -100,7 +107,7 @@ def _build(  # noqa: PLR0913
         known = [field.name for field in fields(cls)]
         raise unknown(sorted(excess)[0], known or ["(none)"], f"argument of {name} in {text!r}:")
     try:
-        inspect.signature(cls).bind(*positional, **named)
-        return cls(*positional, **named)
+        bound = inspect.signature(cls).bind(*positional, **named)
+        return cls(**{key: _as_declared(cls, key, value) for key, value in bound.arguments.items()})
     except (TypeError, ValueError) as error:
         raise UserError(f"cannot make the {kind} {text!r}: {name}: {error}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -183,6 +183,6 @@ def limited(n: int, limit: int) -> NDArray[np.int64]:
     return np.arange(limit, dtype=np.int64) * n // limit
 
 
-def parts(n: int) -> Iterable[int]:
+def parts(n: int) -> range:
     """Return the numbers of the parts that ``n`` images fall into."""
     return range(max(1, -(-n // PART_SIZE)))

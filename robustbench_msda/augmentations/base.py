@@ -1,0 +1,60 @@
+"""The seam of training methods: one question, the loss of this batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robustbench_msda.records import Batch
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+
+
+class Augmentation(Protocol):
+    """A training method, a frozen dataclass.
+
+    ``loss`` returns the scalar loss of ``batch``, whose images are (B, C, H, W) in [0, 1] and whose targets are (B, K);
+    it edits neither. ``criterion`` takes logits and (B, K) targets. All chance comes from ``rng``.
+    """
+
+    def loss(self, model: nn.Module, batch: Batch, criterion: Criterion, rng: np.random.Generator) -> Tensor:
+        """Return the scalar loss of this batch."""
+
+
+class InputMixing:
+    """The base class of methods that answer with a mixed batch; ``lam`` is everywhere the share of the first image."""
+
+    def mix(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return the mixed batch: images in [0, 1], targets (B, K) whose rows sum to 1."""
+        raise NotImplementedError
+
+    def loss(self, model: nn.Module, batch: Batch, criterion: Criterion, rng: np.random.Generator) -> Tensor:
+        """Return the loss of the mixed batch."""
+        mixed = self.mix(batch, rng)
+        return criterion(model(mixed.images), mixed.targets)
+
+
+def draw_partner(batch: Batch, rng: np.random.Generator) -> Tensor:
+    """Return (B,) int64, a random permutation: the second image of each pair. It may hold fixed points."""
+    return torch.from_numpy(rng.permutation(len(batch.images))).to(batch.images.device)
+
+
+def mix_targets(targets: Tensor, partner: Tensor, lam: float) -> Tensor:
+    """Return ``lam * targets + (1 - lam) * targets[partner]``, (B, K)."""
+    return lam * targets + (1 - lam) * targets[partner]
+
+
+def mixed(batch: Batch, images: Tensor, partner: Tensor, lam: float) -> Batch:
+    """Return ``batch`` with mixed ``images`` and with targets mixed by the share ``lam`` of the first image."""
+    return replace(batch, images=images, targets=mix_targets(batch.targets, partner, lam))
+
+
+def require(condition: bool, expected: str, found: object) -> None:
+    """Raise ``ValueError`` unless ``condition``: for the fields of a method."""
+    if not condition:
+        raise ValueError(f"expected {expected}, got {found!r}")

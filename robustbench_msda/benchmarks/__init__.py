@@ -1,0 +1,22 @@
+"""Benchmarks: ``benchmarks_of`` is the table; a name in it runs end to end."""
+
+from __future__ import annotations
+
+from robustbench_msda.benchmarks.adversarial import WhiteBox
+from robustbench_msda.benchmarks.base import Benchmark, Missing, Setting
+from robustbench_msda.benchmarks.clean import Clean
+from robustbench_msda.benchmarks.corruption import MadeCorruptions
+
+__all__ = ["Benchmark", "Missing", "Setting", "benchmarks_of"]
+
+
+def benchmarks_of(dataset: str) -> dict[str, Benchmark]:
+    """Return every benchmark of the networks that classify ``dataset``, by name, in the order they are run."""
+    table: tuple[Benchmark, ...] = (
+        Clean(),
+        MadeCorruptions(dataset),
+        WhiteBox("fgsm", "fgsm()"),
+        # 10 steps of ε/4: 2/255 at ε = 8/255, the common short PGD.
+        WhiteBox("pgd", "pgd(steps=10, rel_stepsize=0.25)"),
+    )
+    return {benchmark.name: benchmark for benchmark in table}

@@ -1,0 +1,137 @@
+"""The data sets: the table of the known ones, and how a prepared one is opened."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustbench_msda.data import digits
+from robustbench_msda.data.fingerprints import CACHE, cache_key, fingerprint, remember, remembered
+from robustbench_msda.data.known import DATASETS, DatasetSpec, check_classes_known, check_known, how_to_get
+from robustbench_msda.data.stored import (
+    CLASSES,
+    META,
+    SPLITS,
+    Colour,
+    Meta,
+    Split,
+    read_classes,
+    read_meta,
+    read_split,
+    remedy,
+)
+from robustbench_msda.errors import DamagedData, MissingData, UserError
+
+__all__ = ["DATASETS", "Dataset", "DatasetSpec", "dataset_name", "open_dataset"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that was opened: small and picklable, it keeps paths and reads arrays when asked.
+
+    Attributes:
+        name: snake_case.
+        classes: names in label order.
+        side: height and width of its images.
+        mean: of the training images, a channel, in [0, 1] (of the test images where there are no others).
+        std: likewise.
+        root: its folder; none for embedded data.
+        splits: which of ``train`` and ``test`` it has.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    side: int
+    mean: Colour
+    std: Colour
+    root: Path | None
+    splits: tuple[Split, ...] = SPLITS
+
+    def images(self, split: str) -> NDArray[np.uint8]:
+        """Return the images of a split, (N, side, side, 3) uint8, read-only; memory-mapped unless embedded."""
+        return self._arrays(split)[0]
+
+    def labels(self, split: str) -> NDArray[np.int64]:
+        """Return the labels of a split, (N,) int64 in [0, len(classes))."""
+        return self._arrays(split)[1]
+
+    def fingerprint(self, split: str) -> str:
+        """Return the hex SHA-256 of the labels and images of a split; remembered by path, size and time of change."""
+        images, labels = self._arrays(split)
+        if self.root is None:
+            return fingerprint(images, labels)
+        files = [self.root / split / f"{kind}.npy" for kind in ("images", "labels")]
+        key = cache_key(files)
+        known = remembered(self.root / CACHE, key)
+        if known is None:
+            known = fingerprint(images, labels)
+            remember(self.root / CACHE, key, known, files)
+        return known
+
+    def _arrays(self, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        if split not in SPLITS:
+            raise ValueError(f"expected a split of {SPLITS}, got {split!r}")
+        if split not in self.splits:
+            raise MissingData(
+                f"data set {self.name!r} has no {split} images: it was prepared without; "
+                f"move {self.root} away and prepare it from a source that has them"
+            )
+        return digits.load()[split] if self.root is None else read_split(self.root, split, len(self.classes))
+
+
+def dataset_name(text: str) -> str:
+    """Return the stored form of a data set's name (``-`` reads as ``_``), or raise ``UserError``: it names a folder."""
+    name = text.replace("-", "_")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,63}", name):
+        raise UserError(
+            f"data set name {text!r}: expected small letters, digits and _, 64 at most; choose another name"
+        )
+    return name
+
+
+def open_dataset(name: str, data_dir: Path) -> Dataset:
+    """Return a prepared or embedded data set whose shapes, types, counts and label ranges have been checked.
+
+    Args:
+        name: a key of ``DATASETS`` or the name of the user's own set; ``-`` reads as ``_``.
+        data_dir: the folder that holds a folder for each prepared set.
+
+    Raises:
+        MissingData: it is not there; says where it was looked for and how to get it.
+        DamagedData: a file of it cannot be what it claims to be.
+        UserError: the name cannot be that of a data set.
+    """
+    name = dataset_name(name)
+    spec = DATASETS.get(name)
+    if spec is not None and spec.embedded:
+        return Dataset(name, spec.classes, spec.side, spec.mean, spec.std, root=None)
+    root = data_dir / name
+    if not root.is_dir():
+        raise MissingData(f"data set {name!r} is not there: looked for {root}; {how_to_get(name)}")
+    meta = read_meta(root)
+    classes = read_classes(root / CLASSES)
+    if meta.name != name:
+        raise DamagedData(f"{root / META}: expected name {name!r}, found {meta.name!r}; {remedy(root)}")
+    if spec is not None:
+        check_classes_known(spec, classes, str(root / CLASSES))
+    for split in meta.splits:
+        _check_split(root, split, meta, len(classes))
+    mean, std = (meta.mean, meta.std) if spec is None else (spec.mean, spec.std)
+    return Dataset(name, classes, meta.side, mean, std, root.resolve(), meta.splits)
+
+
+def _check_split(root: Path, split: Split, meta: Meta, classes: int) -> None:
+    """Raise ``DamagedData`` unless a split agrees with its ``meta.json`` and with what is known of the set."""
+    images, labels = read_split(root, split, classes)
+    found, expected = (len(images), images.shape[1]), (meta.count(split), meta.side)
+    if found != expected:
+        raise DamagedData(
+            f"{root / split}: expected {expected[0]:,} images of side {expected[1]} by {META}, found {found[0]:,} of "
+            f"side {found[1]}; {remedy(root)}"
+        )
+    if meta.name in DATASETS:
+        check_known(DATASETS[meta.name], split, meta.side, labels, str(root / split))

@@ -1,0 +1,156 @@
+"""The table of known data sets, and whether what was found is one of them."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustbench_msda.data import digits
+from robustbench_msda.data.classes import CIFAR10, CIFAR100
+from robustbench_msda.data.stored import Colour
+from robustbench_msda.errors import DamagedData
+
+CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What is known of a data set before any file is opened.
+
+    Attributes:
+        name: snake_case.
+        classes: names in label order.
+        side: height and width of its images.
+        mean: of the training images, a channel, in [0, 1].
+        std: likewise.
+        train: how many training images it has.
+        test: how many test images it has.
+        get: one line on how to get it.
+        balanced: every class has the same number of images, in each split.
+        test_from_train: its test images are the last ones of another set's training images.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    side: int
+    mean: Colour
+    std: Colour
+    train: int
+    test: int
+    get: str
+    balanced: bool = False
+    test_from_train: bool = False
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it needs no files."""
+        return self.name == "digits"
+
+    def count(self, split: str) -> int:
+        """Return how many images the split ``train`` or ``test`` has."""
+        return {"train": self.train, "test": self.test}[split]
+
+
+def _from_grey(*levels: float) -> Colour:
+    return (levels[0] / 255, levels[1] / 255, levels[2] / 255)
+
+
+# Mean and deviation in grey levels as in the released code of CutMix, PuzzleMix and Co-Mixup (CIFAR-10) and of the last
+# two (CIFAR-100); CIFAR-10's agree with its training pixels to every digit. FMix and DCutMix divide by (.2023, .1994,
+# .2010): that is the mean of each image's own deviation. cifar10_40k has its parent's; those of digits are measured.
+DATASETS: dict[str, DatasetSpec] = {
+    "digits": DatasetSpec(
+        name="digits",
+        classes=tuple("0123456789"),
+        side=digits.SIDE,
+        mean=(0.3051, 0.3051, 0.3051),
+        std=(0.3229, 0.3229, 0.3229),
+        train=1_297,
+        test=500,
+        get="comes with scikit-learn, a dependency: nothing to do",
+    ),
+    "cifar10": DatasetSpec(
+        name="cifar10",
+        classes=CIFAR10,
+        side=32,
+        mean=_from_grey(125.3, 123.0, 113.9),
+        std=_from_grey(63.0, 62.1, 66.7),
+        train=50_000,
+        test=10_000,
+        get=f"get cifar-10-python.tar.gz from {CIFAR_PAGE}, then run: "
+        "robustbench-msda data prepare cifar10 --from cifar-10-python.tar.gz",
+        balanced=True,
+    ),
+    "cifar10_40k": DatasetSpec(
+        name="cifar10_40k",
+        classes=CIFAR10,
+        side=32,
+        mean=_from_grey(125.3, 123.0, 113.9),
+        std=_from_grey(63.0, 62.1, 66.7),
+        train=40_000,
+        test=10_000,
+        get=f"get cifar-10-python.tar.gz from {CIFAR_PAGE}, then run: "
+        "robustbench-msda data prepare cifar10_40k --from cifar-10-python.tar.gz",
+        test_from_train=True,
+    ),
+    "cifar100": DatasetSpec(
+        name="cifar100",
+        classes=CIFAR100,
+        side=32,
+        mean=_from_grey(129.3, 124.1, 112.4),
+        std=_from_grey(68.2, 65.4, 70.4),
+        train=50_000,
+        test=10_000,
+        get=f"get cifar-100-python.tar.gz from {CIFAR_PAGE}, then run: "
+        "robustbench-msda data prepare cifar100 --from cifar-100-python.tar.gz",
+        balanced=True,
+    ),
+}
+
+
+def how_to_get(name: str) -> str:
+    """Return one line on how to get a data set, known or the user's own."""
+    if name in DATASETS:
+        return DATASETS[name].get
+    near = difflib.get_close_matches(name, list(DATASETS), n=1)
+    hint = f"did you mean {near[0]}? Known are" if near else "known are"
+    return f"{hint} {', '.join(DATASETS)}; your own: robustbench-msda data prepare {name} --from FOLDER_OR_ARCHIVE"
+
+
+def check_classes_known(spec: DatasetSpec, classes: tuple[str, ...], where: str) -> None:
+    """Raise ``DamagedData`` unless ``classes`` are those of ``spec``, in its order."""
+    if classes == spec.classes:
+        return
+    pairs = zip(classes, spec.classes, strict=False)
+    first = next((f"{found!r} where {want!r} belongs" for found, want in pairs if found != want), "too few or too many")
+    raise DamagedData(
+        f"{where}: expected the {len(spec.classes)} classes of {spec.name} in their order, found {len(classes)}: "
+        f"{first}; correct them or prepare it under a name of your own"
+    )
+
+
+def check_count(spec: DatasetSpec, split: str, count: int, where: str) -> None:
+    """Raise ``DamagedData`` unless the split has as many images as ``spec`` says."""
+    if count != spec.count(split):
+        raise DamagedData(
+            f"{where}: expected {spec.count(split):,} {split} images of {spec.name}, found {count:,}; "
+            "get the whole set or prepare it under a name of your own"
+        )
+
+
+def check_known(spec: DatasetSpec, split: str, side: int, labels: NDArray[np.int64], where: str) -> None:
+    """Raise ``DamagedData`` unless side, count and balance of the split are those of ``spec``."""
+    if side != spec.side:
+        raise DamagedData(
+            f"{where}: expected images of {spec.side}×{spec.side} in {spec.name}, found {side}×{side}; resize them"
+        )
+    check_count(spec, split, len(labels), where)
+    counts = np.bincount(labels, minlength=len(spec.classes))
+    if spec.balanced and counts.min() != counts.max():
+        raise DamagedData(
+            f"{where} labels: expected {len(labels) // len(counts):,} of each class of {spec.name}, found "
+            f"{counts.min():,} to {counts.max():,}; these are other labels"
+        )

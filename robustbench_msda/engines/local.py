@@ -1,0 +1,91 @@
+"""Local processes. Workers live on, so torch is imported once in each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+
+from robustbench_msda.engines.work import Outcome, WorkItem, check, describe
+from robustbench_msda.progress import Progress, silent
+
+
+def run(items: Sequence[WorkItem], workers: int = 1, *, threads: int = 0, progress: Progress = silent) -> list[Outcome]:
+    """Do every item whose needs could be done and return what became of each, in the order of ``items``.
+
+    Args:
+        items: each after the items it needs.
+        workers: 1 works in this process, more in that many others.
+        threads: of torch in each worker; 0 shares the cores out evenly.
+        progress: told after each item.
+    """
+    check(items)
+    threads = threads or max(1, (os.cpu_count() or 1) // workers)
+    outcomes = _here(items, threads, progress) if workers == 1 else _spread(items, workers, threads, progress)
+    return [outcomes[item.id] for item in items]
+
+
+def _here(items: Sequence[WorkItem], threads: int, progress: Progress) -> dict[str, Outcome]:
+    _set_threads(threads)
+    outcomes: dict[str, Outcome] = {}
+    for item in items:
+        progress(len(outcomes), len(items), item.id)
+        outcomes[item.id] = _blocked(item, outcomes) or _do(item)
+    progress(len(items), len(items))
+    return outcomes
+
+
+def _spread(items: Sequence[WorkItem], workers: int, threads: int, progress: Progress) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    waiting = list(items)
+    running: dict[Future[Outcome], WorkItem] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads, os.getpid())) as pool:
+        while waiting or running:
+            for item in list(waiting):
+                if blocked := _blocked(item, outcomes):
+                    outcomes[item.id] = blocked
+                elif all(need in outcomes for need in item.needs):
+                    running[pool.submit(_do, item)] = item
+                else:
+                    continue
+                waiting.remove(item)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                item = running.pop(future)
+                error = future.exception()
+                outcomes[item.id] = future.result() if error is None else Outcome(item.id, describe(error))
+            progress(len(outcomes), len(items))
+    return outcomes
+
+
+def _blocked(item: WorkItem, outcomes: dict[str, Outcome]) -> Outcome | None:
+    failed = [need for need in item.needs if need in outcomes and outcomes[need].error]
+    return Outcome(item.id, f"not begun: it needs {', '.join(failed)}") if failed else None
+
+
+def _do(item: WorkItem) -> Outcome:
+    try:
+        item.call()
+    except Exception as error:  # one item must not take the others down
+        return Outcome(item.id, describe(error))
+    return Outcome(item.id)
+
+
+def _start_worker(threads: int, parent: int) -> None:
+    def leave_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    _set_threads(threads)
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)

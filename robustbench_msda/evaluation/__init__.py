@@ -1,0 +1,8 @@
+"""Predicting what is missing of a checkpoint's cells."""
+
+from __future__ import annotations
+
+from robustbench_msda.evaluation.plan import Plan, plan
+from robustbench_msda.evaluation.run import evaluate
+
+__all__ = ["Plan", "evaluate", "plan"]

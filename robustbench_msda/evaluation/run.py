@@ -1,0 +1,128 @@
+"""Evaluating a checkpoint: the cells that are not yet done, in order."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from robustbench_msda import __version__, augmentations
+from robustbench_msda.evaluation.plan import Plan, Task, images_of, test_size
+from robustbench_msda.models.checkpoints import Checkpoint, network
+from robustbench_msda.prediction import predict
+from robustbench_msda.progress import Progress, silent
+from robustbench_msda.recipes import Recipe
+from robustbench_msda.records import Batch, Cell, parts
+from robustbench_msda.results.store import CheckpointRecord, Results, Sidecar, check_writable, world_facts
+
+
+def evaluate(
+    planned: Plan, checkpoint: Checkpoint, path: Path, results: Results, progress: Progress = silent
+) -> tuple[Cell, ...]:
+    """Do the missing cells of ``planned`` and return them.
+
+    Each cell is written whole when it is done; a kill loses the one under way.
+
+    Args:
+        planned: made of ``checkpoint`` and ``results``.
+        checkpoint: what to evaluate.
+        path: where it lies: kept in its record, so that selections can name it.
+        results: where predictions are kept.
+        progress: told in images.
+
+    Raises:
+        UserError: the results folder cannot be written, or the network's answers make no sense.
+    """
+    check_writable(results.root)
+    results.add_checkpoint(record_of(checkpoint, path))
+    todo = planned.missing
+    if not todo:
+        return ()
+    model = network(checkpoint, str(todo[0].setting.device))
+    total = sum(images_of(task) for task in todo)
+    done = 0
+    for task in todo:
+        note = " ".join(filter(None, (task.cell.benchmark, task.cell.condition, task.cell.level)))
+
+        def advance(images: int, base: int = done, note: str = note) -> None:
+            progress(base + images, total, note)
+
+        # Another process may have done it meanwhile.
+        if not results.has(task.cell, task.world):
+            do(task, model, results, advance)
+        done += images_of(task)
+    progress(total, total)
+    return tuple(task.cell for task in todo)
+
+
+def do(task: Task, model: nn.Module, results: Results, advance: Callable[[int], None]) -> None:
+    """Predict one cell and keep the answer."""
+    began = time.perf_counter()
+    stimuli = ahead(counted(task.benchmark.stimuli(task.cell, task.setting, model), advance))
+    predictions = predict(model, stimuli, keep_logits=task.benchmark.keeps_logits)
+    sidecar = Sidecar(
+        cell=task.cell,
+        world=world_facts(task.world),
+        n=len(predictions),
+        parts=len(parts(test_size(task))),
+        seconds=round(time.perf_counter() - began, 3),
+        batch_size=task.setting.batch_size,
+        device=device_name(task.setting.device),
+        threads=torch.get_num_threads(),
+        host=socket.gethostname(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={"robustbench_msda": __version__, "torch": torch.__version__, "numpy": np.__version__},
+    )
+    results.write(task.world, predictions, sidecar)
+
+
+def counted(batches: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
+    """Yield ``batches``, telling ``advance`` how many images have gone by."""
+    images = 0
+    for batch in batches:
+        yield batch
+        images += len(batch.images)
+        advance(images)
+
+
+def ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield ``batches``, the next one made in a thread while the network works on this one."""
+    iterator = iter(batches)
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, iterator, None)
+        while (batch := upcoming.result()) is not None:
+            upcoming = pool.submit(next, iterator, None)
+            yield batch
+
+
+def record_of(checkpoint: Checkpoint, path: Path) -> CheckpointRecord:
+    """Return what the results keep of ``checkpoint``, which lies at ``path``."""
+    recipe = Recipe.model_validate(checkpoint.recipe) if checkpoint.recipe else None
+    here = path.resolve()
+    return CheckpointRecord(
+        fingerprint=checkpoint.fingerprint,
+        source=checkpoint.source,
+        options=dict(checkpoint.options),
+        dataset=checkpoint.dataset,
+        classes=checkpoint.classes,
+        mean=checkpoint.mean,
+        std=checkpoint.std,
+        path=str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here),
+        recipe=checkpoint.recipe,
+        recipe_id=recipe.id if recipe else "",
+        group=recipe.group if recipe else "",
+        seed=recipe.seed if recipe else None,
+        augmentation=augmentations.short(recipe.augmentation) if recipe else "",
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device in words."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

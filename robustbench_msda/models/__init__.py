@@ -1,0 +1,1 @@
+"""Networks: architectures, sources, normalisation, checkpoints. Light on purpose: ``names`` needs no torch."""

@@ -1,0 +1,147 @@
+"""``Recipe``: everything that decides a network's weights. Presets hold the training settings of the papers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from robustbench_msda.errors import UserError, pick, unknown
+from robustbench_msda.records import digest
+
+Option = int | float | str
+
+
+class Recipe(BaseModel):
+    """Everything that decides a network's weights; a recipe id is its hash.
+
+    Attributes:
+        dataset: a name of ``data check``.
+        model: a model source, such as ``resnet20`` or ``path/to/file.py:callable``.
+        model_options: keyword arguments of the model.
+        augmentation: canonical text, such as ``cutmix(alpha=1.0)``.
+        label_smoothing: ε: the true class gets 1 − ε + ε/K, the others ε/K; applied before mixing.
+        crop_padding: zero padding of the random crop, in pixels; 0 leaves the images where they are.
+        flip: the probability of a horizontal flip.
+        epochs: passes over the training set.
+        batch_size: the global batch, over all replicas.
+        lr: the peak learning rate of SGD.
+        momentum: of SGD.
+        nesterov: whether the momentum is Nesterov's.
+        weight_decay: of every parameter.
+        schedule: cosine to ``final_lr``, or a step at each milestone.
+        milestones: fractions of the training run, for ``multi_step``.
+        gamma: the factor at each milestone.
+        final_lr: where the cosine ends.
+        warmup: the fraction of the run over which the rate rises linearly from 0.
+        precision: ``bfloat16`` is autocast; weights and loss stay float32.
+        ema: decay per step of the exponential moving average that is kept; 0 keeps the weights themselves.
+        replicas: how many parts a global batch is split into; batch normalisation and mixing act inside a part.
+        seed: of initialisation, order, crops and mixing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    dataset: str
+    model: str
+    model_options: dict[str, Option] = {}
+    augmentation: str = "vanilla()"
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    crop_padding: int = Field(4, ge=0)
+    flip: float = Field(0.5, ge=0.0, le=1.0)
+    epochs: int = Field(200, ge=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(0.1, gt=0.0)
+    momentum: float = Field(0.9, ge=0.0, lt=1.0)
+    nesterov: bool = True
+    weight_decay: float = Field(5e-4, ge=0.0)
+    schedule: Literal["cosine", "multi_step"] = "cosine"
+    milestones: tuple[float, ...] = ()
+    gamma: float = Field(0.1, gt=0.0)
+    final_lr: float = Field(0.0, ge=0.0)
+    warmup: float = Field(0.0, ge=0.0, lt=1.0)
+    precision: Literal["bfloat16", "float32"] = "float32"
+    ema: float = Field(0.0, ge=0.0, lt=1.0)
+    replicas: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0)
+
+    @property
+    def id(self) -> str:
+        """The first 12 hex digits of the hash of every field that is not its default.
+
+        Defaults stay out of the hash so that a field that is added later orphans no checkpoint; they never change.
+        """
+        return digest(self.model_dump(mode="json", exclude_defaults=True))[:12]
+
+    @property
+    def group(self) -> str:
+        """The id without the seed: what runs that differ in nothing else share."""
+        return digest(self.model_dump(mode="json", exclude_defaults=True, exclude={"seed"}))[:12]
+
+    @property
+    def folder(self) -> str:
+        """The name of its run folder: readable, and unique through the id."""
+        words = f"{self.dataset}-{self.model}-{self.augmentation}"
+        slug = re.sub(r"[^A-Za-z0-9_.=-]+", "-", words.replace("()", "")).strip("-")
+        return f"{slug[:80]}-s{self.seed}-{self.id}"
+
+
+# Sources: the papers, and where they are silent the code they release; an epoch count is the paper's.
+PRESETS: dict[str, dict[str, object]] = {
+    # AugMix (Hendrycks et al., ICLR 2020), CIFAR; used by the Dynamic Mixup paper.
+    "r_aug_c": {"epochs": 100, "batch_size": 128, "lr": 0.1, "final_lr": 1e-6, "weight_decay": 5e-4},
+    # CutMix (Yun et al., ICCV 2019), CIFAR.
+    "r_cut_c": {
+        "epochs": 300,
+        "batch_size": 64,
+        "lr": 0.25,
+        "weight_decay": 1e-4,
+        "schedule": "multi_step",
+        "milestones": (0.5, 0.75),
+    },
+    # Co-Mixup (Kim et al., ICLR 2021) as the class-dependency paper trains it: weight decay 5e-4, crop padding 2.
+    "r_snu": {
+        "epochs": 300,
+        "batch_size": 100,
+        "lr": 0.2,
+        "weight_decay": 5e-4,
+        "crop_padding": 2,
+        "schedule": "multi_step",
+        "milestones": (1 / 3, 2 / 3),
+    },
+    # FMix (Harris et al., 2020), CIFAR: no Nesterov momentum.
+    "r_fmix_c": {
+        "epochs": 200,
+        "batch_size": 128,
+        "lr": 0.1,
+        "weight_decay": 1e-4,
+        "nesterov": False,
+        "schedule": "multi_step",
+        "milestones": (0.5, 0.75),
+    },
+}
+
+
+def make_recipe(settings: Mapping[str, object], where: str = "recipe") -> Recipe:
+    """Return the recipe of ``settings``, which may name a ``preset`` whose fields they override.
+
+    Args:
+        settings: fields of ``Recipe``; ``augmentation`` must be canonical already.
+        where: what to name in messages: a file or a command.
+
+    Raises:
+        UserError: a field is unknown, missing or out of range.
+    """
+    given = dict(settings)
+    preset = given.pop("preset", None)
+    merged = {**(pick(PRESETS, str(preset), "preset") if preset else {}), **given}
+    if strange := [name for name in merged if name not in Recipe.model_fields]:
+        raise unknown(strange[0], Recipe.model_fields, f"field of a recipe in {where}:")
+    try:
+        return Recipe.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{where}: {field}: {first['msg']}, found {first['input']!r}") from None

@@ -1,0 +1,145 @@
+"""The only training loop. ``augmentation.loss`` is the one line that knows which method runs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from robustbench_msda import augmentations
+from robustbench_msda.augmentations.base import Augmentation
+from robustbench_msda.data.datasets import Dataset, open_dataset
+from robustbench_msda.errors import UserError
+from robustbench_msda.files import write_text
+from robustbench_msda.models.checkpoints import Checkpoint, save
+from robustbench_msda.prediction import predict
+from robustbench_msda.progress import Progress, silent
+from robustbench_msda.recipes import Recipe
+from robustbench_msda.records import Batch
+from robustbench_msda.streams import seed, stream
+from robustbench_msda.training.batches import TrainingData, epoch_batches, epoch_steps, resident
+from robustbench_msda.training.state import (
+    Run,
+    finished,
+    finished_checkpoint,
+    kept_model,
+    log_text,
+    resume,
+    save_state,
+    start,
+)
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.csv"
+STATE = "state.pt"
+TEST_BATCH = 500
+
+
+def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", progress: Progress = silent) -> Checkpoint:
+    """Return the checkpoint of ``recipe``, trained into the folder ``out``, from where an earlier call was stopped.
+
+    The folder holds ``checkpoint.safetensors`` (self-describing), ``log.csv`` (a row an epoch) and, until it is done,
+    ``state.pt``, from which the same call goes on to the same weights bit for bit.
+
+    Raises:
+        MissingData: the data set is not in ``data_dir``.
+        UserError: ``out`` belongs to another recipe or cannot be written, or the loss is not finite.
+    """
+    augmentation = augmentations.parse(recipe.augmentation)
+    if (out / CHECKPOINT).exists():
+        return finished(recipe, out / CHECKPOINT)
+    dataset = open_dataset(recipe.dataset, data_dir)
+    data = resident(dataset, recipe.crop_padding, torch.device(device))
+    run = start(recipe, dataset, torch.device(device))
+    resume(run, recipe, out / STATE)
+    while run.epoch < recipe.epochs:
+        began = time.perf_counter()
+        loss = train_epoch(run, recipe, augmentation, data, progress)
+        seconds = time.perf_counter() - began
+        if not math.isfinite(loss):
+            raise UserError(f"{out}: the loss is not finite in epoch {run.epoch + 1}; lower lr (it is {recipe.lr})")
+        run.epoch += 1
+        run.rows.append(
+            {
+                "epoch": run.epoch,
+                "train_loss": loss,
+                "test_error": test_error(run, dataset, recipe),
+                "images_per_s": len(data.labels) / seconds,
+                "seconds": seconds,
+            }
+        )
+        save_state(run, recipe, out / STATE)
+        write_text(out / LOG, log_text(run.rows))
+    checkpoint = finished_checkpoint(run, recipe, dataset)
+    save(checkpoint, out / CHECKPOINT)
+    (out / STATE).unlink(missing_ok=True)
+    return checkpoint
+
+
+def train_epoch(run: Run, recipe: Recipe, augmentation: Augmentation, data: TrainingData, progress: Progress) -> float:
+    """Train ``run`` for one pass over ``data`` and return the mean loss of its images."""
+    run.model.train()
+    device = data.padded.device
+    rngs = [stream("augmentation", recipe.seed, run.epoch, replica) for replica in range(recipe.replicas)]
+    total, count = torch.zeros((), device=device), 0
+    last = epoch_steps(recipe, len(data.labels)) * recipe.epochs
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        # What models draw for themselves (dropout) must not depend on where a run was resumed.
+        torch.manual_seed(seed("model", recipe.seed, run.epoch))
+        for batches in epoch_batches(recipe, data, run.epoch):
+            set_learning_rate(run.optimizer, learning_rate(recipe, batches[0].progress))
+            run.optimizer.zero_grad(set_to_none=True)
+            size = sum(len(batch.images) for batch in batches)
+            for batch, rng in zip(batches, rngs, strict=True):
+                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                    loss = augmentation.loss(run.model, batch, soft_cross_entropy, rng)
+                (loss * (len(batch.images) / size)).backward()
+                total += loss.detach() * len(batch.images)
+            run.optimizer.step()
+            if run.average is not None:
+                run.average.update_parameters(run.model)
+            count += size
+            progress(batches[0].step + 1, last, f"epoch {run.epoch + 1}/{recipe.epochs}")
+    return float(total) / count
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean cross-entropy of ``logits`` (B, K) with the distributions ``targets`` (B, K), in float32."""
+    return functional.cross_entropy(logits.float(), targets)
+
+
+def learning_rate(recipe: Recipe, progress: float) -> float:
+    """Return the learning rate of the step that begins when the share ``progress``, in [0, 1), of the run is done."""
+    if progress < recipe.warmup:
+        return recipe.lr * progress / recipe.warmup
+    if recipe.schedule == "multi_step":
+        return recipe.lr * recipe.gamma ** sum(progress >= milestone - 1e-9 for milestone in recipe.milestones)
+    done = (progress - recipe.warmup) / (1 - recipe.warmup)
+    return recipe.final_lr + (recipe.lr - recipe.final_lr) * (1 + math.cos(math.pi * done)) / 2
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def test_error(run: Run, dataset: Dataset, recipe: Recipe) -> float:
+    """Return the test error of the kept weights in the recipe's precision: a figure for the log, not a result."""
+    model = kept_model(run).eval()
+    device = model.get_buffer("mean").device
+    images, labels = dataset.images("test"), torch.from_numpy(np.array(dataset.labels("test"), dtype=np.int64))
+
+    def batches() -> Iterator[Batch]:
+        for index in torch.arange(len(labels)).split(TEST_BATCH):
+            pixels = torch.from_numpy(np.array(images[index[0] : index[-1] + 1])).to(device)
+            yield Batch(pixels.permute(0, 3, 1, 2).float().div_(255), labels[index], index)
+
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        return 1.0 - float(predict(model, batches()).correct.mean())

@@ -1,0 +1,124 @@
+"""A training run under way: all that changes, how it starts, and how it is kept and taken up again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from robustbench_msda.data.datasets import Dataset
+from robustbench_msda.errors import UserError
+from robustbench_msda.files import write_whole
+from robustbench_msda.models.checkpoints import Checkpoint, load
+from robustbench_msda.models.normalisation import Normalised
+from robustbench_msda.models.sources import build
+from robustbench_msda.recipes import Recipe
+from robustbench_msda.streams import seed
+
+
+@dataclass
+class Run:
+    """A training run under way: all that changes, and all that a resume needs."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    epoch: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+def start(recipe: Recipe, dataset: Dataset, device: torch.device) -> Run:
+    """Return the run of ``recipe`` before its first step; initialisation is drawn from the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed("initialisation", recipe.seed))
+        network = build(recipe.model, len(dataset.classes), recipe.model_options)
+    model = Normalised(network, dataset.mean, dataset.std).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
+        weight_decay=recipe.weight_decay,
+    )
+    averaging = get_ema_multi_avg_fn(recipe.ema)
+    average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True) if recipe.ema else None
+    return Run(model, optimizer, average)
+
+
+def kept_model(run: Run) -> Normalised:
+    """Return the network whose weights are evaluated and kept: the average where there is one."""
+    model = run.model if run.average is None else run.average.module
+    return cast(Normalised, model)
+
+
+def save_state(run: Run, recipe: Recipe, path: Path) -> None:
+    """Write all that a resume needs to ``path``, whole."""
+    state = {
+        "recipe": recipe.id,
+        "epoch": run.epoch,
+        "rows": run.rows,
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "average": run.average.state_dict() if run.average is not None else None,
+    }
+    write_whole(path, lambda temporary: torch.save(state, temporary))
+
+
+def resume(run: Run, recipe: Recipe, path: Path) -> None:
+    """Bring ``run`` to where the state at ``path`` stopped; do nothing where there is none."""
+    if not path.exists():
+        return
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path}: cannot be read ({type(error).__name__}); delete it to train from the start") from None
+    if state["recipe"] != recipe.id:
+        raise UserError(f"{path.parent} holds another recipe half trained; give another --out or delete {path.name}")
+    run.epoch, run.rows = state["epoch"], state["rows"]
+    run.model.load_state_dict(state["model"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    if run.average is not None:
+        run.average.load_state_dict(state["average"])
+
+
+def finished_checkpoint(run: Run, recipe: Recipe, dataset: Dataset) -> Checkpoint:
+    """Return the checkpoint of a run that is done."""
+    return Checkpoint(
+        state={name: tensor.detach().cpu() for name, tensor in kept_model(run).network.state_dict().items()},
+        source=recipe.model,
+        options=recipe.model_options,
+        mean=dataset.mean,
+        std=dataset.std,
+        classes=dataset.classes,
+        dataset=dataset.name,
+        recipe=recipe.model_dump(mode="json"),
+    )
+
+
+def finished(recipe: Recipe, path: Path) -> Checkpoint:
+    """Return the checkpoint at ``path``, which an earlier call finished.
+
+    Raises:
+        UserError: it was trained by another recipe.
+    """
+    checkpoint = load(path)
+    if checkpoint.recipe is None or Recipe.model_validate(checkpoint.recipe) != recipe:
+        raise UserError(f"{path} was trained by another recipe; give another --out or delete it")
+    return checkpoint
+
+
+def log_text(rows: list[dict[str, float]]) -> str:
+    """Return the log as CSV: epoch, train_loss, test_error (fractions), images_per_s, seconds."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: round(value, 6) for name, value in row.items()})
+    return text.getvalue()
