@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
@@ -28,13 +29,13 @@ def parse(text: str, table: Mapping[str, type], kind: str) -> Any:
         UnknownName: a name is not in the table.
     """
     try:
-        node = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError) as error:
+        value = _value(ast.parse(text.strip(), mode="eval").body, table, kind, text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         example = next(iter(table), "name")
+        reason = error.args[0] if error.args else "nested too deeply"
         raise UserError(
-            f"cannot read the {kind} {text!r}: expected a name or a call such as {example}() ({error.args[0]})"
+            f"cannot read the {kind} {text!r}: expected a name or a call such as {example}() ({reason})"
         ) from None
-    value = _value(node.body, table, kind, text)
     if isinstance(value, str | int | float):
         raise UserError(f"cannot read the {kind} {text!r}: expected a name or a call, found the constant {value!r}")
     return value
@@ -65,17 +66,18 @@ def _literal(value: Any, table: Mapping[str, type]) -> str:
     return canonical(value, table) if type(value) in table.values() else repr(value)
 
 
+def _is_number(node: ast.expr) -> bool:
+    """Return whether ``node`` is a finite number; ``1e999`` reads as infinity, which no canonical text can write."""
+    if not isinstance(node, ast.Constant) or isinstance(node.value, bool):
+        return False
+    return isinstance(node.value, int | float) and abs(node.value) < math.inf
+
+
 def _value(node: ast.expr, table: Mapping[str, type], kind: str, text: str) -> Any:
-    if (
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, str | int | float)
-        and not isinstance(node.value, bool)
-    ):
+    if isinstance(node, ast.Constant) and (isinstance(node.value, str) or _is_number(node)):
         return node.value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-        operand = node.operand.value
-        if isinstance(operand, int | float):
-            return -operand
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_number(node.operand):
+        return -ast.literal_eval(node.operand)
     if isinstance(node, ast.Name):
         return _build(node.id, [], {}, table, kind, text)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -84,17 +86,24 @@ def _value(node: ast.expr, table: Mapping[str, type], kind: str, text: str) -> A
         for keyword in node.keywords:
             if keyword.arg is None:
                 raise UserError(f"cannot read the {kind} {text!r}: ** is not allowed")
+            if keyword.arg in named:
+                raise UserError(f"cannot read the {kind} {text!r}: {keyword.arg} is given twice")
             named[keyword.arg] = _value(keyword.value, table, kind, text)
         return _build(node.func.id, positional, named, table, kind, text)
     raise UserError(
-        f"cannot read the {kind} {text!r}: expected names, calls, numbers and strings, found {ast.unparse(node)!r}"
+        f"cannot read the {kind} {text!r}: expected names, calls, finite numbers and strings, "
+        f"found {ast.unparse(node)!r}"
     )
 
 
 def _as_declared(cls: type, name: str, value: Any) -> Any:
     """Return ``value`` as a float where the field is one, so that ``alpha=1`` and ``alpha=1.0`` are one recipe."""
     declared = next(field.type for field in fields(cls) if field.name == name)
-    return float(value) if declared in (float, "float") and type(value) is int else value
+    if declared not in (float, "float"):
+        return value
+    if not isinstance(value, int | float):
+        raise ValueError(f"expected a number for {name}, got {value!r}")
+    return float(value)
 
 
 def _build(  # noqa: PLR0913
@@ -109,5 +118,5 @@ def _build(  # noqa: PLR0913
     try:
         bound = inspect.signature(cls).bind(*positional, **named)
         return cls(**{key: _as_declared(cls, key, value) for key, value in bound.arguments.items()})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"cannot make the {kind} {text!r}: {name}: {error}") from None

@@ -34,7 +34,7 @@ def predict(model: nn.Module, batches: Iterable[Batch], *, keep_logits: bool = F
     pieces = []
     with torch.no_grad():
         for batch in batches:
-            logits = forward(model, batch.images)
+            logits = forward(model, batch.images).float()
             pieces.append(summarise(batch, logits, keep_logits=keep_logits))
     if not pieces:
         raise ValueError("expected at least one batch, got none")

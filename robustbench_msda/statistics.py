@@ -92,7 +92,8 @@ def paired_bootstrap(differences: NDArray[np.floating], replicates: int, rng: np
     rounding = 1e-12 * np.abs(values).max()
     rarer = min(np.count_nonzero(means <= rounding), np.count_nonzero(means >= -rounding))
     low, high = np.quantile(means, TAILS)
-    return Estimate(float(values.mean()), float(low), float(high), min(1.0, 2 * (rarer + 1) / (replicates + 1)))
+    p = min(1.0, 2 * (int(rarer) + 1) / (replicates + 1))
+    return Estimate(float(values.mean()), float(low), float(high), p)
 
 
 def class_recall_bootstrap(

@@ -1,4 +1,4 @@
-"""DropMix: a share of the batches is left unmixed. Seed of the class-dependency study; its Algorithm 1."""
+"""DropMix. Lee, Lee, Kim: The Effects of Mixed Sample Data Augmentation Are Class Dependent, 2023; its Algorithm 1."""
 
 from __future__ import annotations
 

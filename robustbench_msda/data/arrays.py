@@ -29,7 +29,7 @@ def read_arrays(folder: Path, spec: DatasetSpec | None) -> tuple[tuple[str, ...]
     splits: Splits = {}
     for split in SPLITS:
         if (folder / split).is_dir():
-            splits[split] = read_split(folder, split, len(classes))
+            splits[split] = read_split(folder / split, len(classes), str(folder / split))
     if spec is not None and spec.test_from_train and "train" in splits:
         splits = _cut(splits, spec)
     check_splits(tuple(splits), str(folder))

@@ -126,7 +126,7 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
 
 def _check_split(root: Path, split: Split, meta: Meta, classes: int) -> None:
     """Raise ``DamagedData`` unless a split agrees with its ``meta.json`` and with what is known of the set."""
-    images, labels = read_split(root, split, classes)
+    images, labels = read_split(root / split, classes, str(root / split))
     found, expected = (len(images), images.shape[1]), (meta.count(split), meta.side)
     if found != expected:
         raise DamagedData(

@@ -28,7 +28,6 @@ from robustbench_msda.data.stored import (
     Splits,
     file_hashes,
     one_line,
-    read_classes,
     read_split,
 )
 from robustbench_msda.errors import DamagedData, UserError
@@ -176,9 +175,8 @@ def _save(splits: Splits, folder: Path) -> None:
 def _seal(folder: Path, name: str, kind: Kind, classes: tuple[str, ...], where: str) -> None:
     """Check what was written as an opening would, and add ``classes.txt`` and ``meta.json``."""
     (folder / CLASSES).write_text("\n".join(classes) + "\n", encoding="utf-8")
-    read_classes(folder / CLASSES)
     spec = DATASETS.get(name)
-    splits = {split: read_split(folder, split, len(classes)) for split in SPLITS if (folder / split).is_dir()}
+    splits = {split: read_split(folder / split, len(classes), f"{where}: {split}") for split in SPLITS if (folder / split).is_dir()}
     sides = sorted({images.shape[1] for images, _ in splits.values()})
     if len(sides) > 1:
         raise DamagedData(f"{where}: expected images of one size in train and test, found sides {sides}; resize them")

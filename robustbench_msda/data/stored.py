@@ -24,7 +24,7 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 META = "meta.json"
 CLASSES = "classes.txt"
 MOST_CLASSES = np.iinfo(np.int16).max  # predictions keep classes as int16
-MOST_TEXT = 2**20
+MOST_TEXT = 2**24
 
 UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TokenError, TypeError, MemoryError, RecursionError)
 
@@ -159,10 +159,10 @@ def check_arrays(images: NDArray[np.generic], labels: NDArray[np.generic], class
         )
 
 
-def read_split(folder: Path, split: str, classes: int) -> Arrays:
-    """Return the images, memory-mapped, and the labels of one prepared split, checked, or raise ``DamagedData``."""
-    images, labels = (read_array(folder / split / f"{kind}.npy") for kind in ("images", "labels"))
-    check_arrays(images, labels, classes, str(folder / split))
+def read_split(folder: Path, classes: int, where: str) -> Arrays:
+    """Return the images, memory-mapped, and the labels of the split in ``folder``, checked, or raise ``DamagedData``."""
+    images, labels = (read_array(folder / f"{kind}.npy") for kind in ("images", "labels"))
+    check_arrays(images, labels, classes, where)
     return images.astype(np.uint8, copy=False), np.array(labels, dtype=np.int64)
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
-from robustbench_msda.engines.work import Outcome, WorkItem, check, describe
+from robustbench_msda.engines.work import Outcome, WorkItem, check, describe, failures
 from robustbench_msda.progress import Progress, silent
 
 
@@ -32,9 +32,9 @@ def _here(items: Sequence[WorkItem], threads: int, progress: Progress) -> dict[s
     _set_threads(threads)
     outcomes: dict[str, Outcome] = {}
     for item in items:
-        progress(len(outcomes), len(items), item.id)
+        progress(len(outcomes), len(items), failures(outcomes))
         outcomes[item.id] = _blocked(item, outcomes) or _do(item)
-    progress(len(items), len(items))
+    progress(len(items), len(items), failures(outcomes))
     return outcomes
 
 
@@ -58,7 +58,7 @@ def _spread(items: Sequence[WorkItem], workers: int, threads: int, progress: Pro
                 item = running.pop(future)
                 error = future.exception()
                 outcomes[item.id] = future.result() if error is None else Outcome(item.id, describe(error))
-            progress(len(outcomes), len(items))
+            progress(len(outcomes), len(items), failures(outcomes))
     return outcomes
 
 

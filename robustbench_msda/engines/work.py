@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -44,3 +44,9 @@ def describe(error: BaseException) -> str:
     """Return ``error`` as one line."""
     text = " ".join(str(error).split())
     return text if type(error).__module__.startswith("robustbench_msda") else f"{type(error).__name__}: {text}"
+
+
+def failures(outcomes: Mapping[str, Outcome]) -> str:
+    """Return how many of ``outcomes`` failed and the last reason, for a progress bar; nothing where none did."""
+    failed = [outcome.error for outcome in outcomes.values() if outcome.error]
+    return f"{len(failed)} failed: {failed[-1]}" if failed else ""

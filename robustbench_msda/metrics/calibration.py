@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_msda.metrics.checks import flags, probabilities
+from robustbench_msda.metrics.shares import shares
 
 
 class ReliabilityBins(NamedTuple):
@@ -40,8 +41,7 @@ def reliability_bins(confidence: NDArray[np.floating], correct: NDArray[np.bool_
     which = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], sure, side="left")
     count = np.bincount(which, minlength=bins).astype(np.int64)
     sums = (np.bincount(which, weights=values, minlength=bins) for values in (sure, correct))
-    means = (np.divide(total, count, out=np.full(bins, np.nan), where=count > 0) for total in sums)
-    return ReliabilityBins(count, *means)
+    return ReliabilityBins(count, *(shares(total, count) for total in sums))
 
 
 def expected_calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15) -> float:

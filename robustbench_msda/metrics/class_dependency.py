@@ -1,6 +1,7 @@
 """Which classes an augmentation harms, and by how much.
 
-The measures of Lee et al., "The Effects of Mixed Sample Data Augmentation Are Class Dependent" (2023), sec. 3.2. Signs are decided on integers: with equal recalls, floating point would call about every other class degraded.
+The measures of Lee et al., "The Effects of Mixed Sample Data Augmentation Are Class Dependent" (2023), sec. 3.2. Signs
+are decided on integers: rounding would make some equal recalls degraded.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from robustbench_msda.metrics.shares import shares
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def class_dependency(
     before, after, images = _counts(baseline, n), _counts(treatment, n), n.astype(np.int64)
     scaled = after.sum(axis=0) * len(before) - before.sum(axis=0) * len(after)
     evaluations = images * len(before) * len(after)
-    change = np.divide(scaled, evaluations, out=np.full(images.shape, np.nan), where=images > 0)
+    change = shares(scaled, evaluations)
     sign = np.sign(scaled)
     tied = int(np.count_nonzero((sign == 0) & (images > 0)))
     return ClassDependency(change, sign, summarise(change[sign < 0]), summarise(change[sign > 0]), tied)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_msda.metrics.checks import class_indices, flags, floats, probabilities
+from robustbench_msda.metrics.shares import shares
 
 
 def error_rate(correct: NDArray[np.bool_]) -> float:
@@ -47,7 +48,7 @@ def robust_error(correct: NDArray[np.bool_]) -> float:
     Raises:
         ValueError: there are no attacks or no images.
     """
-    return error_rate(flags(correct, ndim=2).all(axis=0))
+    return error_rate(np.asarray(flags(correct, ndim=2).all(axis=0)))
 
 
 def negative_log_likelihood(logsumexp: NDArray[np.floating], label_logit: NDArray[np.floating]) -> float:
@@ -105,7 +106,7 @@ def class_recall(correct: NDArray[np.integer], n: NDArray[np.integer]) -> NDArra
         correct: (classes,) counts.
         n: (classes,) counts.
     """
-    return np.divide(correct, n, out=np.full(n.shape, np.nan), where=n > 0)
+    return shares(correct, n)
 
 
 def class_confidence(
@@ -126,8 +127,7 @@ def class_confidence(
     """
     indices = class_indices(labels, classes)
     sums = np.bincount(indices, weights=probabilities(label_probability, indices.shape), minlength=classes)
-    n = np.bincount(indices, minlength=classes)
-    return np.divide(sums, n, out=np.full(classes, np.nan), where=n > 0)
+    return shares(sums, np.bincount(indices, minlength=classes))
 
 
 def confusion_counts(labels: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> NDArray[np.int64]:

@@ -33,7 +33,7 @@ def corruption_error(errors: NDArray[np.floating], normaliser: NDArray[np.floati
         ValueError: the shapes disagree, an error is no fraction or the baseline makes no errors.
     """
     mean = _table(errors).mean(axis=1)
-    return mean / _positive(normaliser, mean.shape)
+    return np.asarray(mean / _positive(normaliser, mean.shape))
 
 
 def mce(errors: NDArray[np.floating], normaliser: NDArray[np.floating]) -> float:
@@ -66,7 +66,7 @@ def relative_corruption_error(
         ValueError: as ``corruption_error``, or a corruption does not raise the baseline's error.
     """
     mean = _table(errors).mean(axis=1)
-    return (mean - clean_error) / _positive(normaliser - normaliser_clean, mean.shape)
+    return np.asarray((mean - clean_error) / _positive(normaliser - normaliser_clean, mean.shape))
 
 
 def relative_mce(

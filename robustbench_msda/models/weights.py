@@ -90,8 +90,8 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], where: str, classes: in
             raise UserError(f"{where} answers with {answered} classes, the data set has {classes}: name its data set")
         listed = "; ".join(f"{len(names)} {kind} ({_first(names)})" for kind, names in problems.items())
         raise UserError(f"{where} does not fit the model: {listed}")
-    check_finite(given, where)
     network.load_state_dict(given)
+    check_finite(network.state_dict(), where)
 
 
 def unprefixed(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -114,7 +114,7 @@ def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
     mistyped = [
         f"{name}: expected {tensor.dtype}, found {given[name].dtype}"
         for name, tensor in expected.items()
-        if name in given and given[name].is_floating_point() != tensor.is_floating_point()
+        if name in given and _kind(given[name]) != _kind(tensor)
     ]
     kinds = {"missing": missing, "unexpected": unexpected, SHAPE: misshapen, "of another type": mistyped}
     return {kind: names for kind, names in kinds.items() if names}
@@ -124,12 +124,10 @@ def head_classes(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], cl
     """Return how many classes ``given`` answers with, if its shapes differ in the rows of one layer only; else None."""
     wrong = [name for name in given if given[name].shape != expected[name].shape]
     layers = {name.rpartition(".")[0] for name in wrong}
-    inputs_agree = all(given[name].shape[1:] == expected[name].shape[1:] for name in wrong)
-    counts = {tuple(given[name].shape[:1]) for name in wrong}
-    built = {tuple(expected[name].shape[:1]) for name in wrong}
-    if len(layers) == 1 and inputs_agree and len(counts) == 1 and built == {(classes,)}:
-        return next(iter(counts))[0]
-    return None
+    found = [(tuple(given[name].shape), tuple(expected[name].shape)) for name in wrong]
+    rows_only = all(shape and shape[1:] == own[1:] and own[0] == classes for shape, own in found)
+    counts = {shape[0] for shape, _ in found if shape}
+    return counts.pop() if len(layers) == len(counts) == 1 and rows_only else None
 
 
 def _first(names: list[str]) -> str:
@@ -152,6 +150,10 @@ def _state_dict(path: Path, loaded: object) -> dict[str, Tensor]:
                 f"{path}: entry {name!r} is a {type(value).__name__}: expected a state dict, tensors by name"
             )
     return {name: value.detach() for name, value in state.items()}
+
+
+def _kind(tensor: Tensor) -> tuple[bool, bool]:
+    return tensor.is_floating_point(), tensor.is_complex()
 
 
 def _check_names(path: Path, names: Iterable[object]) -> None:

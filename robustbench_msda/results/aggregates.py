@@ -1,0 +1,166 @@
+"""Score rows made ready for tables and figures: checked, labelled, ordered, averaged over the seeds of a recipe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from robustbench_msda.errors import UserError
+from robustbench_msda.records import COLUMNS, level_value
+
+WHO = ["dataset", "model", "label"]
+UNKNOWN = "unknown"
+
+# The order of Hendrycks, Dietterich (ICLR 2019), table 1, then the four validation corruptions, by family.
+CORRUPTION_FAMILIES = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    "weather": ("snow", "frost", "fog", "brightness"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+    "validation": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+}
+
+COMPARISON_TEXT = ("dataset", "model", "baseline", "treatment", "metric", "subset", "flags")
+COMPARISON_NUMBERS = ("value", "low", "high", "seed_low", "seed_high", "p", "q", "n", "spread")
+COMPARISON_SEEDS = ("seeds_baseline", "seeds_treatment")
+
+
+class Absent(LookupError):
+    """The scores hold no rows for a table or figure; the message says which rows, and what makes them."""
+
+
+def tidy(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``scores`` without repeated rows and with a column ``label``: what a table prints for a network.
+
+    The label is the augmentation; where networks of one data set, model and augmentation come from several recipes, a
+    digest is added, because networks of different recipes are never averaged.
+
+    Args:
+        scores: a frame with the columns ``COLUMNS``.
+
+    Raises:
+        ValueError: a column is missing.
+        UserError: a benchmark was run in several worlds, or one number was stored with two values.
+    """
+    if missing := [name for name in COLUMNS if name not in scores.columns]:
+        raise ValueError(f"expected the columns of score rows, got none named {', '.join(missing)}: use read_scores")
+    frame = scores[list(COLUMNS)].drop_duplicates(ignore_index=True)
+    check_worlds(frame)
+    check_unique(frame)
+    return frame.assign(label=labels_of(frame)).dropna(subset=["value"])
+
+
+def check_worlds(scores: pd.DataFrame) -> None:
+    """Raise ``UserError`` where a benchmark of a data set was run in several worlds: they never meet in an average."""
+    for (dataset, benchmark), rows in scores.groupby(["dataset", "benchmark"], sort=True):
+        sizes = rows[rows["subset"] == "all"].groupby("world")["n"].max()
+        if rows["world"].nunique() > 1:
+            found = ", ".join(f"{world} ({sizes.get(world, 0)} images)" for world in sorted(rows["world"].unique()))
+            raise UserError(
+                f"the scores of {benchmark} on {dataset} are from {rows['world'].nunique()} worlds ({found}), which are "
+                "never averaged; score one --limit or one study, then build again"
+            )
+
+
+def check_unique(scores: pd.DataFrame) -> None:
+    """Raise ``UserError`` where one number is stored with two values, as when old and new scores are joined."""
+    key = ["fingerprint", "benchmark", "world", "condition", "level", "source", "subset", "metric"]
+    repeated = scores[scores.duplicated(key)]
+    if len(repeated):
+        first = repeated.iloc[0]
+        raise UserError(
+            f"the scores hold two values of {first['metric']} of {first['benchmark']} for checkpoint "
+            f"{first['fingerprint']}; make them again: robustbench-msda score"
+        )
+
+
+def labels_of(scores: pd.DataFrame) -> pd.Series[str]:
+    """Return for every row the augmentation, with a digest of the recipe where several share it."""
+    recipe = scores["group"].where(scores["group"] != "", scores["fingerprint"])
+    name = scores["augmentation"].where(scores["augmentation"] != "", UNKNOWN)
+    count = recipe.groupby([scores["dataset"], scores["model"], name]).transform("nunique")
+    return name.where(count == 1, name + " · " + recipe.str[:6])
+
+
+def tidy_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Return ``comparison`` with every column a table or figure reads; what is absent is NaN, '' or False."""
+    frame = comparison.reindex(columns=[*COMPARISON_TEXT, *COMPARISON_NUMBERS, *COMPARISON_SEEDS, "significant"])
+    for name in COMPARISON_TEXT:
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+    for name in (*COMPARISON_NUMBERS, *COMPARISON_SEEDS):
+        frame[name] = pd.to_numeric(frame[name], errors="coerce")
+    frame["significant"] = frame["significant"].astype(str).str.lower() == "true"
+    return frame
+
+
+def pick_rows(frame: pd.DataFrame, metric: str, benchmark: str = "") -> pd.DataFrame:
+    """Return the rows of ``metric`` over all classes, of one benchmark or of all of them.
+
+    Raises:
+        Absent: there are none.
+    """
+    rows = frame[(frame["metric"] == metric) & (frame["subset"] == "all")]
+    rows = rows[rows["benchmark"] == benchmark] if benchmark else rows
+    if rows.empty:
+        raise Absent(f"no rows of {metric}" + (f" of the benchmark {benchmark}" if benchmark else ""))
+    return rows
+
+
+def white_box(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the errors under attacks on the network itself, one row a network, attack and ε.
+
+    Raises:
+        Absent: there are none.
+    """
+    errors = pick_rows(frame, "error")
+    # The condition of an attack cell is its call expression; a source names a substitute.
+    rows = errors[errors["condition"].str.contains("(", regex=False) & (errors["source"] == "")]
+    if rows.empty:
+        raise Absent("no rows of error under an attack")
+    return rows
+
+
+def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return for every group of ``by`` the mean of ``value`` over networks, its spread and their number.
+
+    Returns:
+        Columns ``by``, ``mean``, ``spread`` (standard deviation, ddof 1; NaN for one network) and ``n`` networks.
+    """
+    grouped = rows.groupby(list(by), sort=False)["value"]
+    return grouped.agg(mean="mean", spread="std", n="count").reset_index()
+
+
+def ordered_labels(labels: Iterable[str]) -> list[str]:
+    """Return ``labels``, each once: vanilla first, then by method, each followed by what wraps it, by parameters."""
+    return sorted(set(labels), key=label_order)
+
+
+def label_order(label: str) -> tuple[bool, str, bool, list[str | float]]:
+    """Return the key that sorts ``label``; numbers in it sort by their value."""
+    pieces = re.split(r"(\d+(?:\.\d+)?)", label)
+    natural: list[str | float] = [float(piece) if k % 2 else piece for k, piece in enumerate(pieces)]
+    return not label.startswith("vanilla"), base_method(label), "of=" in label, natural
+
+
+def base_method(label: str) -> str:
+    """Return the innermost method of an augmentation: ``cutmix`` of ``dropmix(rate=0.4, of=cutmix)``."""
+    return re.findall(r"(?:^|of=)([^\W]\w*)", label)[-1] if re.match(r"\w", label) else label
+
+
+def ordered_levels(levels: Iterable[str]) -> list[str]:
+    """Return ``levels``, each once, by the number they stand for."""
+    return sorted(set(levels), key=level_value)
+
+
+def ordered_corruptions(conditions: Iterable[str]) -> list[str]:
+    """Return ``conditions``, each once, in the order the literature prints corruptions; others follow by name."""
+    known = [name for names in CORRUPTION_FAMILIES.values() for name in names]
+    rank = {name: position for position, name in enumerate(known)}
+    return sorted(set(conditions), key=lambda name: (rank.get(name, len(known)), name))
+
+
+def family_of(corruption: str) -> str:
+    """Return the family of ``corruption``; ``other`` for one the literature does not list."""
+    return next((family for family, names in CORRUPTION_FAMILIES.items() if corruption in names), "other")

@@ -1,0 +1,36 @@
+"""A table as CSV: raw fractions and counts, never percent."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from robustbench_msda.tables.values import Column, Estimate, Format, TableData, Value
+
+# What a column of each format is written as: suffix of the CSV column and attribute of the estimate.
+PARTS: dict[Format, dict[str, str]] = {
+    "share": {"": "mean", "_std": "spread", "_n": "n"},
+    "change": {"": "mean", "_std": "spread", "_n": "n"},
+    "change_interval": {"": "mean", "_low": "low", "_high": "high", "_n": "n", "_mark": "mark"},
+    "count": {"": "mean"},
+    "probability": {"": "mean"},
+}
+
+
+def to_csv(table: TableData) -> str:
+    """Return ``table`` as CSV: of every mean the fraction, its standard deviation (``_std``) and its n (``_n``)."""
+    rows = []
+    for row in table.rows:
+        written: dict[str, object] = dict(zip(table.group_names, row.group, strict=True))
+        for value, column in zip(row.values, table.columns, strict=True):
+            written |= fields(value, column)
+        rows.append(written)
+    return pd.DataFrame(rows).to_csv(index=False, float_format="%.10g", lineterminator="\n")
+
+
+def fields(value: Value, column: Column) -> dict[str, object]:
+    """Return the CSV fields of ``value``, by name; the same names whatever the value."""
+    if column.format == "text":
+        return {column.key: value}
+    names = PARTS[column.format]
+    known = value if isinstance(value, Estimate) else None
+    return {column.key + suffix: getattr(known, attribute, None) for suffix, attribute in names.items()}

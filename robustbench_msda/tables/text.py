@@ -1,0 +1,65 @@
+"""The text of a value and of a caption, the same in every format."""
+
+from __future__ import annotations
+
+import math
+
+from robustbench_msda.tables.values import Column, Estimate, TableData, Value
+
+NOTHING = "–"
+MINUS = "−"
+
+
+def value_text(value: Value, column: Column, usual_n: int) -> str:
+    """Return ``value`` as it is printed: ``12.34 ± 0.56``, in percent or percentage points where it is a fraction.
+
+    Args:
+        value: None prints as a dash, as does a NaN.
+        column: how to print it.
+        usual_n: the number of networks the caption names; a mean over another number is followed by its own.
+    """
+    if value is None or (isinstance(value, Estimate) and math.isnan(value.mean)):
+        return NOTHING
+    if isinstance(value, str):
+        return value
+    return number_text(value, column) + value.mark + number_of_networks(value, column, usual_n)
+
+
+def number_text(value: Estimate, column: Column) -> str:
+    """Return the number of ``value``, with its spread or interval where it has one."""
+    if column.format == "count":
+        return f"{value.mean:.10g}".replace("-", MINUS)
+    if column.format == "probability":
+        return "< 0.001" if value.mean < 0.001 else f"{value.mean:.3f}"
+    if column.format == "share":
+        return hundred(value.mean, "") + spread_text(value)
+    if column.format == "change_interval" and not math.isnan(value.low):
+        return f"{hundred(value.mean)} [{hundred(value.low)}, {hundred(value.high)}]"
+    return hundred(value.mean) + spread_text(value)
+
+
+def hundred(fraction: float, sign: str = "+") -> str:
+    """Return ``fraction`` times 100 with two decimals; ``sign`` is how f-strings ask for one."""
+    return f"{100 * fraction:{sign}.2f}".replace("-", MINUS)
+
+
+def spread_text(value: Estimate) -> str:
+    """Return the spread of ``value``, or nothing where it has none."""
+    return "" if math.isnan(value.spread) else f" ± {100 * value.spread:.2f}"
+
+
+def number_of_networks(value: Estimate, column: Column, usual_n: int) -> str:
+    """Return the n of ``value`` where the caption names another."""
+    unusual = column.over == "networks" and value.n not in (0, usual_n)
+    return f" (n={value.n})" if unusual else ""
+
+
+def caption_text(table: TableData) -> str:
+    """Return the caption of ``table``, led by its title, closed by its data set and model where these are the only ones."""
+    whole = f"{table.title}. {table.caption}"
+    return f"{whole} All rows: {group_text(table.groups[0])}." if len(table.groups) == 1 else whole
+
+
+def group_text(group: tuple[str, ...]) -> str:
+    """Return the heading of the rows of a group."""
+    return " · ".join(group)
