@@ -32,10 +32,11 @@ def predict(model: nn.Module, batches: Iterable[Batch], *, keep_logits: bool = F
         ValueError: there is no batch.
     """
     pieces = []
-    with torch.no_grad():
-        for batch in batches:
+    for batch in batches:
+        # Around the network alone: stimuli that are attacks need gradients.
+        with torch.no_grad():
             logits = forward(model, batch.images).float()
-            pieces.append(summarise(batch, logits, keep_logits=keep_logits))
+        pieces.append(summarise(batch, logits, keep_logits=keep_logits))
     if not pieces:
         raise ValueError("expected at least one batch, got none")
     return Predictions.concatenate(pieces)

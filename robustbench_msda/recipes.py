@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from robustbench_msda.errors import UserError, pick, unknown
 from robustbench_msda.records import digest
@@ -42,7 +42,7 @@ class Recipe(BaseModel):
         seed: of initialisation, order, crops and mixing.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     dataset: str
     model: str
@@ -58,7 +58,7 @@ class Recipe(BaseModel):
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0.0)
     schedule: Literal["cosine", "multi_step"] = "cosine"
-    milestones: tuple[float, ...] = ()
+    milestones: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
     gamma: float = Field(0.1, gt=0.0)
     final_lr: float = Field(0.0, ge=0.0)
     warmup: float = Field(0.0, ge=0.0, lt=1.0)
@@ -66,6 +66,13 @@ class Recipe(BaseModel):
     ema: float = Field(0.0, ge=0.0, lt=1.0)
     replicas: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)
+
+    @field_validator("replicas")
+    @classmethod
+    def _two_images_each(cls, replicas: int, others: ValidationInfo) -> int:
+        if 2 * replicas > others.data.get("batch_size", 2 * replicas):
+            raise ValueError("batch norm needs batch_size of at least two images a replica")
+        return replicas
 
     @property
     def id(self) -> str:

@@ -124,10 +124,16 @@ class Predictions:
 
     @classmethod
     def concatenate(cls, pieces: Sequence[Predictions]) -> Predictions:
-        """Return the rows of all ``pieces``, which carry the same optional columns, in their order."""
+        """Return the rows of all ``pieces``, which carry the same optional columns, in their order.
+
+        Raises:
+            ValueError: an optional column is in some pieces only.
+        """
         columns: dict[str, Any] = {}
         for field in fields(cls):
             values = [getattr(piece, field.name) for piece in pieces]
+            if len({value is None for value in values}) > 1:
+                raise ValueError(f"expected the same optional columns in all pieces, got {field.name} in some only")
             columns[field.name] = None if values[0] is None else np.concatenate(values)
         return cls(**columns)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from eagerpy.astensor import astensor
-from eagerpy.tensor import Tensor as EagerTensor
+from eagerpy.tensor.tensor import Tensor as EagerTensor
 from foolbox.attacks.base import Attack as FoolboxAttack
 from foolbox.attacks.fast_gradient_method import LinfFastGradientAttack
 from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack

@@ -65,7 +65,7 @@ def detail_scores(cell: Cell, predictions: Predictions, classes: Sequence[str]) 
             subset = f"{classes[truth]}>{classes[answer]}"
             yield replace(at, metric="confusion_count", subset=subset, value=float(counts[truth, answer]))
     bins = calibration.reliability_bins(predictions.confidence, predictions.correct, RELIABILITY_BINS)
-    for k, n in enumerate(bins.count):
+    for k, n in enumerate(bins.n):
         if n:
             here = replace(at, subset=f"bin {k + 1}/{RELIABILITY_BINS}", n=int(n))
             yield replace(here, metric="bin_confidence", value=float(bins.confidence[k]))

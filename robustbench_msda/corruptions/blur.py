@@ -45,7 +45,8 @@ def gaussian_blur(images: Tensor, parameter: Parameter) -> Tensor:
     """
     (sigma,) = parameter
     weights = gaussian_taps(sigma, 4.0)
-    return to_uint8(_correlate(_correlate(to_unit(images), weights, -2), weights, -1))
+    padded = pad(to_unit(images), (len(weights) - 1,) * 4, mode="replicate")
+    return to_uint8(_correlate(_correlate(padded, weights, -2), weights, -1))
 
 
 def gaussian_taps(sigma: float, truncate: float) -> NDArray[np.float64]:
@@ -60,9 +61,9 @@ def gaussian_taps(sigma: float, truncate: float) -> NDArray[np.float64]:
 def disk(radius: float, alias: float) -> NDArray[np.float64]:
     """Return the kernel of ``defocus_blur``: a disk of ones over its sum, blurred by a small Gaussian.
 
-    The Gaussian has 3 taps a side, 5 for radii above 8, and reflects at the border of the disk's grid. A disk of radius 8
-    or more touches that border, so its kernel sums to up to 1.013 and brightens the image; the reference does not
-    normalise it, and neither do we.
+    The Gaussian has 3 taps a side, 5 for radii above 8, and reflects at the border of the disk's grid. A disk of
+    radius 8 or more touches that border, so its kernel sums to up to 1.013 and brightens the image; the reference does
+    not normalise it, and neither do we.
     """
     reach = 8 if radius <= 8 else int(radius)
     taps = 3 if radius <= 8 else 5
@@ -86,13 +87,11 @@ def _trim(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
     return kernel[centre - reach : centre + reach + 1, centre - reach : centre + reach + 1]
 
 
-def _correlate(images: Tensor, weights: NDArray[np.float64], dim: int) -> Tensor:
-    """Return ``images`` correlated along ``dim`` with symmetric ``weights``; sums in SciPy's order, for its rounding."""
+def _correlate(padded: Tensor, weights: NDArray[np.float64], dim: int) -> Tensor:
+    """Return the correlation of ``padded`` along ``dim`` with symmetric ``weights``, summed in SciPy's order."""
     reach = len(weights) - 1
-    size = images.shape[dim]
-    index = torch.arange(-reach, size + reach, device=images.device).clamp_(0, size - 1)
-    padded = images.index_select(dim, index)
-    total = images * float(weights[0])
+    size = padded.shape[dim] - 2 * reach
+    total = padded.narrow(dim, reach, size) * float(weights[0])
     for offset in range(reach, 0, -1):
         pair = padded.narrow(dim, reach - offset, size) + padded.narrow(dim, reach + offset, size)
         total.add_(pair.mul_(float(weights[offset])))

@@ -20,14 +20,14 @@ def rgb_to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     divisor = delta.clamp(min=TINY)
     hue = torch.where(green == value, (blue - red) / divisor + 2, (green - blue) / divisor)
     hue = torch.where(blue == value, (red - green) / divisor + 4, hue).div_(6)
-    hue.sub_(hue.floor()).mul_(delta > 0)
+    hue.sub_(hue.floor()).mul_(delta.sign())
     return hue, delta.div_(value.clamp(min=TINY)), value
 
 
 def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     """Return the (B, 3, H, W) images of ``hue`` in [0, 1), ``saturation`` and ``value`` in [0, 1], each (B, H, W).
 
-    Equals the table of six sextants: along the hue circle a channel's share of the saturation is 0, 1 or a ramp between.
+    Equals the table of six sextants: around the hue circle each channel's share of the saturation is 0, 1 or a ramp.
     """
     sextant = hue * 6
     red = torch.minimum(sextant - 1, 5 - sextant)

@@ -1,8 +1,8 @@
 """The five severities of each corruption at each image side.
 
-Every row is (severity 1, …, severity 5), every severity the parameters its function unpacks. Source: hendrycks/robustness
-8190fe3, ``ImageNet-C/create_c/``: ``make_cifar_c.py`` (32), ``make_tinyimagenet_c.py`` and ``make_imagenet_64_c.py`` (64,
-equal), ``make_imagenet_c.py`` (224), ``make_imagenet_c_inception.py`` (299).
+Every row is (severity 1, …, severity 5), every severity the parameters its function unpacks. Source:
+hendrycks/robustness 8190fe3, ``ImageNet-C/create_c/``: ``make_cifar_c.py`` (32), ``make_tinyimagenet_c.py`` and
+``make_imagenet_64_c.py`` (64, equal), ``make_imagenet_c.py`` (224), ``make_imagenet_c_inception.py`` (299).
 """
 
 from __future__ import annotations

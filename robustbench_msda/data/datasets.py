@@ -16,6 +16,7 @@ from robustbench_msda.data.stored import (
     CLASSES,
     META,
     SPLITS,
+    Arrays,
     Colour,
     Meta,
     Split,
@@ -72,7 +73,7 @@ class Dataset:
             remember(self.root / CACHE, key, known, files)
         return known
 
-    def _arrays(self, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _arrays(self, split: str) -> Arrays:
         if split not in SPLITS:
             raise ValueError(f"expected a split of {SPLITS}, got {split!r}")
         if split not in self.splits:
@@ -80,7 +81,9 @@ class Dataset:
                 f"data set {self.name!r} has no {split} images: it was prepared without; "
                 f"move {self.root} away and prepare it from a source that has them"
             )
-        return digits.load()[split] if self.root is None else read_split(self.root, split, len(self.classes))
+        if self.root is None:
+            return digits.load()[split]
+        return read_split(self.root / split, len(self.classes), str(self.root / split))
 
 
 def dataset_name(text: str) -> str:
@@ -118,7 +121,7 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
         raise DamagedData(f"{root / META}: expected name {name!r}, found {meta.name!r}; {remedy(root)}")
     if spec is not None:
         check_classes_known(spec, classes, str(root / CLASSES))
-    for split in meta.splits:
+    for split in SPLITS:
         _check_split(root, split, meta, len(classes))
     mean, std = (meta.mean, meta.std) if spec is None else (spec.mean, spec.std)
     return Dataset(name, classes, meta.side, mean, std, root.resolve(), meta.splits)
@@ -126,6 +129,8 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
 
 def _check_split(root: Path, split: Split, meta: Meta, classes: int) -> None:
     """Raise ``DamagedData`` unless a split agrees with its ``meta.json`` and with what is known of the set."""
+    if not meta.count(split) and not (root / split).exists():
+        return
     images, labels = read_split(root / split, classes, str(root / split))
     found, expected = (len(images), images.shape[1]), (meta.count(split), meta.side)
     if found != expected:

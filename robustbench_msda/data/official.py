@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -104,10 +105,10 @@ def _batch(values: dict[object, object], labels_key: bytes, side: int, where: st
 
 
 class _PickledType:
-    """Stands in for ``numpy.dtype``: remembers the code of a type."""
+    """Stands in for ``numpy.dtype``: remembers whether the code of the type is that of uint8."""
 
     def __init__(self, code: object = None, *_: object) -> None:
-        self.code = code.decode("latin1") if isinstance(code, bytes) else code
+        self.is_uint8 = code in ("u1", b"u1")
 
     def __setstate__(self, state: object) -> None:
         """Forget the byte order and flags: one-byte types have none."""
@@ -125,7 +126,7 @@ class _PickledArray:
         """Return the (n, width) uint8 array it stands for, or raise ``DamagedData``."""
         match self.state:
             # The last but one says whether rows are contiguous (False or 0), as in every official file.
-            case (_, (int(count), int(found)), _PickledType(code="u1"), 0, bytes(data)) if found == width:
+            case (_, (int(count), int(found)), _PickledType(is_uint8=True), 0, bytes(data)) if found == width:
                 if 0 < count <= MOST_ROWS and len(data) == count * width:
                     return np.frombuffer(data, dtype=np.uint8).reshape(count, width)
         raise DamagedData(f"{where}: expected rows of {width} bytes (uint8) under b'data'; get it again")
@@ -146,19 +147,11 @@ class _Maker:
         raise pickle.UnpicklingError("it tries to change a function")
 
 
-def _encode(text: object, encoding: object = "latin1") -> bytes:
-    # Python 3 writes bytes this way in the protocols that Python 2 can read.
-    if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
-        raise pickle.UnpicklingError("expected text to encode as latin1")
-    return text.encode("latin1")
-
-
 ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _Maker(lambda *_: _PickledArray()),
     ("numpy._core.multiarray", "_reconstruct"): _Maker(lambda *_: _PickledArray()),
     ("numpy", "ndarray"): _Maker(lambda *_: _PickledArray()),
     ("numpy", "dtype"): _Maker(_PickledType),
-    ("_codecs", "encode"): _Maker(_encode),
 }
 
 
@@ -174,6 +167,10 @@ class _Unpickler(pickle.Unpickler):
 def _dictionary(data: bytes, where: str) -> dict[object, object]:
     """Return the dictionary pickled in ``data``; refuse to build anything else."""
     try:
+        for opcode, argument, _ in pickletools.genops(data):
+            # The place to remember a value at: C's unpickler fills its memory up to there, whatever the file's length.
+            if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > len(data):
+                raise pickle.UnpicklingError("it remembers more values than it has")
         value = _Unpickler(io.BytesIO(data), encoding="bytes").load()
     except DamagedData as error:
         raise DamagedData(f"{where}: {error}") from None

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from robustbench_msda.data.archives import Found, Listing, Source
+from robustbench_msda.data.archives import Found, Source
 from robustbench_msda.data.known import DatasetSpec, check_count
+from robustbench_msda.data.members import Listing
 from robustbench_msda.data.stored import SPLITS, Split, check_classes, check_splits, one_line
 from robustbench_msda.errors import DamagedData
 

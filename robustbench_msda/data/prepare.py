@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from robustbench_msda.data.archives import Folder, Found, Listing, Source, open_source
+from robustbench_msda.data.archives import Folder, Found, Source, open_source
 from robustbench_msda.data.arrays import read_arrays
 from robustbench_msda.data.datasets import Dataset, dataset_name, open_dataset
 from robustbench_msda.data.known import DATASETS, DatasetSpec, check_known
+from robustbench_msda.data.members import Listing
 from robustbench_msda.data.official import OFFICIAL, read_official
 from robustbench_msda.data.pictures import Progress, find_pictures, write_pictures
 from robustbench_msda.data.stored import (
@@ -176,7 +177,11 @@ def _seal(folder: Path, name: str, kind: Kind, classes: tuple[str, ...], where: 
     """Check what was written as an opening would, and add ``classes.txt`` and ``meta.json``."""
     (folder / CLASSES).write_text("\n".join(classes) + "\n", encoding="utf-8")
     spec = DATASETS.get(name)
-    splits = {split: read_split(folder / split, len(classes), f"{where}: {split}") for split in SPLITS if (folder / split).is_dir()}
+    splits = {
+        split: read_split(folder / split, len(classes), f"{where}: {split}")
+        for split in SPLITS
+        if (folder / split).is_dir()
+    }
     sides = sorted({images.shape[1] for images, _ in splits.values()})
     if len(sides) > 1:
         raise DamagedData(f"{where}: expected images of one size in train and test, found sides {sides}; resize them")

@@ -90,12 +90,9 @@ def read_array(path: Path) -> NDArray[np.generic]:
         DamagedData: the file is missing or is not one whole array.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.lib.format.open_memmap(path, mode="r")
     except UNREADABLE as error:
         raise DamagedData(f"{path}: expected a NumPy array file (.npy), found none ({one_line(error)})") from None
-    if not isinstance(array, np.ndarray):
-        raise DamagedData(f"{path}: expected one NumPy array (.npy), found an archive of arrays (.npz)")
-    return array
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -160,7 +157,7 @@ def check_arrays(images: NDArray[np.generic], labels: NDArray[np.generic], class
 
 
 def read_split(folder: Path, classes: int, where: str) -> Arrays:
-    """Return the images, memory-mapped, and the labels of the split in ``folder``, checked, or raise ``DamagedData``."""
+    """Return the images, memory-mapped, and the labels in ``folder``, checked, or raise ``DamagedData``."""
     images, labels = (read_array(folder / f"{kind}.npy") for kind in ("images", "labels"))
     check_arrays(images, labels, classes, where)
     return images.astype(np.uint8, copy=False), np.array(labels, dtype=np.int64)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 
 from robustbench_msda.engines.work import Outcome, WorkItem, check, describe, failures
 from robustbench_msda.progress import Progress, silent
@@ -41,25 +42,52 @@ def _here(items: Sequence[WorkItem], threads: int, progress: Progress) -> dict[s
 def _spread(items: Sequence[WorkItem], workers: int, threads: int, progress: Progress) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     waiting = list(items)
-    running: dict[Future[Outcome], WorkItem] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads, os.getpid())) as pool:
-        while waiting or running:
-            for item in list(waiting):
-                if blocked := _blocked(item, outcomes):
-                    outcomes[item.id] = blocked
-                elif all(need in outcomes for need in item.needs):
-                    running[pool.submit(_do, item)] = item
-                else:
-                    continue
-                waiting.remove(item)
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                item = running.pop(future)
-                error = future.exception()
-                outcomes[item.id] = future.result() if error is None else Outcome(item.id, describe(error))
-            progress(len(outcomes), len(items), failures(outcomes))
+    # A worker that is killed breaks its pool: what was under way is reported, what waits goes to a new one.
+    while waiting:
+        with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads, os.getpid())) as pool:
+            _drain(waiting, outcomes, pool, workers, progress)
     return outcomes
+
+
+def _drain(
+    waiting: list[WorkItem], outcomes: dict[str, Outcome], pool: ProcessPoolExecutor, workers: int, progress: Progress
+) -> None:
+    """Move every item from ``waiting`` to ``outcomes``, or, if ``pool`` breaks, those that were under way."""
+    total = len(waiting) + len(outcomes)
+    running: dict[Future[Outcome], WorkItem] = {}
+    broken = False
+    while running or (waiting and not broken):
+        try:
+            if not broken:
+                _hand_out(waiting, running, outcomes, pool, workers)
+        except BrokenProcessPool:  # a worker was killed while it had nothing to do
+            broken = True
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            item = running.pop(future)
+            error = future.exception()
+            broken = broken or isinstance(error, BrokenProcessPool)
+            outcomes[item.id] = future.result() if error is None else Outcome(item.id, describe(error))
+        progress(len(outcomes), total)
+
+
+def _hand_out(
+    waiting: list[WorkItem],
+    running: dict[Future[Outcome], WorkItem],
+    outcomes: dict[str, Outcome],
+    pool: ProcessPoolExecutor,
+    workers: int,
+) -> None:
+    """Give the free workers what is ready: never more, so that a broken pool takes down only what was under way."""
+    for item in list(waiting):
+        if blocked := _blocked(item, outcomes):
+            outcomes[item.id] = blocked
+        elif len(running) < workers and all(need in outcomes for need in item.needs):
+            running[pool.submit(_do, item)] = item
+        else:
+            continue
+        waiting.remove(item)
 
 
 def _blocked(item: WorkItem, outcomes: dict[str, Outcome]) -> Outcome | None:

@@ -54,7 +54,7 @@ class Plan:
 
 def plan(
     checkpoint: Checkpoint,
-    limits: Mapping[str, int] | None,
+    limits: Mapping[str, int] | int,
     data_dir: Path,
     results: Results,
     *,
@@ -65,7 +65,7 @@ def plan(
 
     Args:
         checkpoint: what to evaluate.
-        limits: benchmark name to how many test images, 0 for all; None for every benchmark, in full.
+        limits: benchmark name to how many test images, 0 for all; a number is that of every benchmark.
         data_dir: where data sets are.
         results: where predictions are kept.
         device: ``cpu``, ``cuda``, ``cuda:1`` …
@@ -79,7 +79,7 @@ def plan(
     dataset = open_dataset(checkpoint.dataset, data_dir)
     check_classes(checkpoint, dataset)
     table = benchmarks_of(dataset.name)
-    chosen = {name: 0 for name in table} if limits is None else dict(limits)
+    chosen = dict.fromkeys(table, limits) if isinstance(limits, int) else limits
     tasks: list[Task] = []
     skipped = {}
     for name, limit in chosen.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,13 @@ from robustbench_msda.results.store import CheckpointRecord, Results, Sidecar, c
 
 
 def evaluate(
-    planned: Plan, checkpoint: Checkpoint, path: Path, results: Results, progress: Progress = silent
+    planned: Plan,
+    checkpoint: Checkpoint,
+    path: Path,
+    results: Results,
+    *,
+    trusted: Collection[str] = (),
+    progress: Progress = silent,
 ) -> tuple[Cell, ...]:
     """Do the missing cells of ``planned`` and return them.
 
@@ -35,6 +41,7 @@ def evaluate(
         checkpoint: what to evaluate.
         path: where it lies: kept in its record, so that selections can name it.
         results: where predictions are kept.
+        trusted: model sources the user typed: only such a source may be a file that is run.
         progress: told in images.
 
     Raises:
@@ -45,7 +52,7 @@ def evaluate(
     todo = planned.missing
     if not todo:
         return ()
-    model = network(checkpoint, str(todo[0].setting.device))
+    model = network(checkpoint, todo[0].setting.device, trusted)
     total = sum(images_of(task) for task in todo)
     done = 0
     for task in todo:
@@ -115,7 +122,7 @@ def record_of(checkpoint: Checkpoint, path: Path) -> CheckpointRecord:
         mean=checkpoint.mean,
         std=checkpoint.std,
         path=str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here),
-        recipe=checkpoint.recipe,
+        recipe=dict(checkpoint.recipe) if checkpoint.recipe else None,
         recipe_id=recipe.id if recipe else "",
         group=recipe.group if recipe else "",
         seed=recipe.seed if recipe else None,

@@ -74,14 +74,13 @@ def rms_calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.
     Args:
         confidence: (n,) in [0, 1].
         correct: (n,).
-        bin_size: images a bin, at least 1.
+        bin_size: images a bin.
 
     Raises:
-        ValueError: there are no images, the shapes disagree or a confidence leaves [0, 1].
+        ValueError: there are no images or none a bin, the shapes disagree or a confidence leaves [0, 1].
     """
-    if correct.size < bin_size:
-        return float("nan")
-    return float(np.sqrt(_squared_gaps(confidence, correct, bin_size).sum()))
+    terms = _squared_gaps(confidence, correct, bin_size)
+    return float(np.sqrt(terms.sum())) if terms.size else float("nan")
 
 
 def rms_calibration_error_published(
@@ -97,18 +96,19 @@ def rms_calibration_error_published(
     Args:
         confidence: (n,) in [0, 1].
         correct: (n,).
-        bin_size: images a bin, at least 1.
+        bin_size: images a bin.
 
     Raises:
-        ValueError: there are no images, the shapes disagree or a confidence leaves [0, 1].
+        ValueError: there are no images or none a bin, the shapes disagree or a confidence leaves [0, 1].
     """
-    if correct.size < bin_size:
-        return float("nan")
-    return float(np.sqrt(_squared_gaps(confidence, correct, bin_size)[:-1].sum()))
+    terms = _squared_gaps(confidence, correct, bin_size)
+    return float(np.sqrt(terms[:-1].sum())) if terms.size else float("nan")
 
 
 def _squared_gaps(confidence: NDArray[np.floating], correct: NDArray[np.bool_], bin_size: int) -> NDArray[np.float64]:
-    """Return, for each bin by rising confidence, its squared gap times its share of the images."""
+    """Return each bin's squared gap times its share of the images, by rising confidence; none if none is full."""
+    if bin_size < 1:
+        raise ValueError(f"expected at least one image a bin, got {bin_size}")
     sure = probabilities(confidence, flags(correct).shape)
     gaps = (sure - correct)[np.argsort(sure, kind="stable")]
     starts = np.arange(len(gaps) // bin_size) * bin_size

@@ -37,7 +37,7 @@ def top5_distance(top5: NDArray[np.integer], against: Against) -> float:
     of the published top-5 distance that needs no ranks beyond the fifth.
 
     Args:
-        top5: (videos, frames, 5) classes by falling logit, ties to the lower class.
+        top5: (videos, frames, 5) classes by falling logit, ties to the lower class; −1 pads fewer than five.
         against: which frame each is compared with; ``first`` for noise.
 
     Raises:
@@ -48,7 +48,7 @@ def top5_distance(top5: NDArray[np.integer], against: Against) -> float:
         raise ValueError(f"expected five answers a frame, got {top5.shape[2]}")
     same = before[..., :, None] == after[..., None, :]
     later = np.where(same.any(axis=-1), same.argmax(axis=-1), 5)
-    return float(np.abs(np.arange(5) - later).sum(axis=-1).mean())
+    return float((np.abs(np.arange(5) - later) * (before >= 0)).sum(axis=-1).mean())
 
 
 def mean_flip_rate(flip_probabilities: NDArray[np.floating], normaliser: NDArray[np.floating]) -> float:

@@ -158,8 +158,9 @@ def load_foreign(
         DamagedData: the file is truncated, is something else, or holds NaN or infinity.
         UserError: it wants to run code, or does not fit the model; the message lists what differs.
     """
+    state = read_weights(path)
     network = _built(source, len(classes), {})
-    fit(network, read_weights(path), str(path), len(classes))
+    fit(network, state, str(path), len(classes))
     try:
         return Checkpoint(_kept(network), source, {}, tuple(mean), tuple(std), tuple(classes), dataset)
     except ValueError as error:

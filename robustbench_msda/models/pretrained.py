@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, NamedTuple, cast
 
 import timm
@@ -12,6 +13,7 @@ from torch import nn
 from robustbench_msda.errors import UserError
 from robustbench_msda.models.hub import downloaded, hub_folder, hub_weights, missing
 from robustbench_msda.models.sources import one_line, split, timm_name, torchvision_name
+from robustbench_msda.models.weights import read_weights
 
 
 class Pretrained(NamedTuple):
@@ -39,7 +41,7 @@ def pretrained(source: str) -> Pretrained:
         raise UserError(f"{source} has no published weights: give a checkpoint or a file of weights")
     try:
         return loaders[kind](name)
-    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OSError, pickle.PickleError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"cannot read the cached weights of {source}: {one_line(error)}; delete them") from error
 
 
@@ -82,8 +84,15 @@ def _torchvision(name: str) -> Pretrained:
         choices = ", ".join(f"torchvision/{architecture}.{each}" for each in tags)
         raise UserError(f"torchvision/{name} must name its weights: one of {choices}")
     weights = published[tag]
-    if downloaded(weights.url) is None:
+    path = downloaded(weights.url)
+    if path is None:
         raise missing(f"torchvision/{name}", f"torchvision.models.get_model('{architecture}', weights='{tag}')")
+    # torchvision itself unpickles the file without restriction.
+    read_weights(path)
     network = torchvision.models.get_model(architecture, weights=weights)
+    if getattr(network, "transform_input", False):
+        raise UserError(
+            f"torchvision/{name} normalises its input once more, which checkpoints do not record: use timm's"
+        )
     transform = weights.transforms()
     return Pretrained(network, tuple(transform.mean), tuple(transform.std), tuple(ImageNetInfo().label_names()))

@@ -174,7 +174,7 @@ def _read_pickle(path: Path) -> object:
             loaded: object = torch.load(path, map_location="cpu", weights_only=True)
             return loaded
     except Exception as error:  # Ten types of exception in 3,000 damaged files: a hostile pickle chooses its own.
-        wanted = re.search(r"(?:GLOBAL|class|function) (\w+(?:\.\w+)+)", str(error))
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         code = wanted[1] if wanted else _code_in(path)
         if code:
             raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -11,7 +12,6 @@ from robustbench_msda.errors import UserError
 from robustbench_msda.records import COLUMNS, level_value
 
 WHO = ["dataset", "model", "label"]
-UNKNOWN = "unknown"
 
 # The order of Hendrycks, Dietterich (ICLR 2019), table 1, then the four validation corruptions, by family.
 CORRUPTION_FAMILIES = {
@@ -31,19 +31,29 @@ class Absent(LookupError):
     """The scores hold no rows for a table or figure; the message says which rows, and what makes them."""
 
 
+class Mean(NamedTuple):
+    """A mean over ``n`` networks and its standard deviation (ddof 1), NaN for one network."""
+
+    mean: float
+    spread: float
+    n: int
+
+
 def tidy(scores: pd.DataFrame) -> pd.DataFrame:
     """Return ``scores`` without repeated rows and with a column ``label``: what a table prints for a network.
 
     The label is the augmentation; where networks of one data set, model and augmentation come from several recipes, a
-    digest is added, because networks of different recipes are never averaged.
+    digest is added, because networks of different recipes are never averaged. A stranger's is its fingerprint.
 
     Args:
-        scores: a frame with the columns ``COLUMNS``.
+        scores: a frame with the columns ``COLUMNS``; one that is tidy already is returned as it is.
 
     Raises:
         ValueError: a column is missing.
         UserError: a benchmark was run in several worlds, or one number was stored with two values.
     """
+    if "label" in scores.columns:
+        return scores
     if missing := [name for name in COLUMNS if name not in scores.columns]:
         raise ValueError(f"expected the columns of score rows, got none named {', '.join(missing)}: use read_scores")
     frame = scores[list(COLUMNS)].drop_duplicates(ignore_index=True)
@@ -59,8 +69,8 @@ def check_worlds(scores: pd.DataFrame) -> None:
         if rows["world"].nunique() > 1:
             found = ", ".join(f"{world} ({sizes.get(world, 0)} images)" for world in sorted(rows["world"].unique()))
             raise UserError(
-                f"the scores of {benchmark} on {dataset} are from {rows['world'].nunique()} worlds ({found}), which are "
-                "never averaged; score one --limit or one study, then build again"
+                f"the scores of {benchmark} on {dataset} are from {rows['world'].nunique()} worlds ({found}), "
+                "which are never averaged; score one --limit or one study, then build again"
             )
 
 
@@ -77,9 +87,9 @@ def check_unique(scores: pd.DataFrame) -> None:
 
 
 def labels_of(scores: pd.DataFrame) -> pd.Series[str]:
-    """Return for every row the augmentation, with a digest of the recipe where several share it."""
+    """Return for every row its label (see ``tidy``)."""
     recipe = scores["group"].where(scores["group"] != "", scores["fingerprint"])
-    name = scores["augmentation"].where(scores["augmentation"] != "", UNKNOWN)
+    name = scores["augmentation"].where(scores["augmentation"] != "", scores["fingerprint"])
     count = recipe.groupby([scores["dataset"], scores["model"], name]).transform("nunique")
     return name.where(count == 1, name + " · " + recipe.str[:6])
 
@@ -91,7 +101,7 @@ def tidy_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
         frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
     for name in (*COMPARISON_NUMBERS, *COMPARISON_SEEDS):
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
-    frame["significant"] = frame["significant"].astype(str).str.lower() == "true"
+    frame["significant"] = frame["significant"].astype(str).str.lower().isin(["yes", "true"])
     return frame
 
 
@@ -106,6 +116,15 @@ def pick_rows(frame: pd.DataFrame, metric: str, benchmark: str = "") -> pd.DataF
     if rows.empty:
         raise Absent(f"no rows of {metric}" + (f" of the benchmark {benchmark}" if benchmark else ""))
     return rows
+
+
+def complete_means(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the mean corruption error that are over as many corruptions as any of their benchmark.
+
+    Means over fewer, of an evaluation that was stopped, are no estimate of the same number.
+    """
+    rows = frame[frame["metric"] == "mean_corruption_error"]
+    return rows[rows["n"] == rows.groupby(["dataset", "benchmark"])["n"].transform("max")]
 
 
 def white_box(frame: pd.DataFrame) -> pd.DataFrame:
@@ -130,6 +149,14 @@ def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """
     grouped = rows.groupby(list(by), sort=False)["value"]
     return grouped.agg(mean="mean", spread="std", n="count").reset_index()
+
+
+def means_by(rows: pd.DataFrame, by: Sequence[str]) -> dict[tuple[str, ...], Mean]:
+    """Return the mean over networks of ``rows`` for every group of the text columns ``by`` (see ``over_seeds``)."""
+    table = over_seeds(rows, by)
+    keys = zip(*(table[name].astype(str) for name in by), strict=True)
+    numbers = zip(table["mean"], table["spread"], table["n"], strict=True)
+    return {key: Mean(float(mean), float(spread), int(n)) for key, (mean, spread, n) in zip(keys, numbers, strict=True)}
 
 
 def ordered_labels(labels: Iterable[str]) -> list[str]:

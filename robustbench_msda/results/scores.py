@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +17,11 @@ NUMBERS = {"value": "float64", "n": "int64", "low": "float64", "high": "float64"
 
 def write_scores(frame: pd.DataFrame, path: Path) -> None:
     """Write ``frame``, whose columns are ``COLUMNS``, as gzipped CSV; the same frame gives the same bytes."""
-    compression = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
-
-    def save(temporary: Path) -> None:
-        frame.to_csv(temporary, index=False, columns=list(COLUMNS), float_format="%.9g", compression=compression)
-
-    write_whole(path, save)
+    data = frame.to_csv(index=False, columns=list(COLUMNS), float_format="%.9g").encode()
+    if path.suffix == ".gz":
+        # Neither the time nor the temporary name belongs into the header: the file is committed.
+        data = gzip.compress(data, mtime=0)
+    write_whole(path, lambda temporary: temporary.write_bytes(data))
 
 
 def read_scores(path: Path) -> pd.DataFrame:
@@ -36,5 +37,8 @@ def read_scores(path: Path) -> pd.DataFrame:
         return frame[list(COLUMNS)].astype(NUMBERS)
     except FileNotFoundError:
         raise MissingData(f"no scores at {path}; make them with: robustbench-msda score") from None
-    except (KeyError, ValueError, OSError, EOFError) as error:
-        raise DamagedData(f"{path} is not a table of scores ({error}); make it again: robustbench-msda score") from None
+    except (KeyError, ValueError, OSError, EOFError, zlib.error) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise DamagedData(
+            f"{path} is not a table of scores ({reason}); make it again: robustbench-msda score"
+        ) from None

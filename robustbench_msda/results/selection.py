@@ -49,12 +49,24 @@ def matches(selection: str, record: CheckpointRecord) -> bool:
 def clauses(selection: str) -> list[tuple[str, str]]:
     """Return the (field, value) pairs of ``augmentation=dropmix(rate=0.4, of=cutmix),model=resnet20``."""
     pairs = []
-    for clause in re.split(r",(?=\s*(?:" + "|".join(FIELDS) + r")=)", selection):
+    for clause in outside_brackets(selection):
         name, _, value = clause.strip().partition("=")
         if name not in FIELDS:
             raise unknown(name, FIELDS, f"field of a selection in {selection!r}:")
         pairs.append((name, re.sub(r"\s", "", value)))
     return pairs
+
+
+def outside_brackets(text: str) -> list[str]:
+    """Return the pieces of ``text`` between commas that are in no brackets."""
+    pieces, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += letter
+    return pieces
 
 
 def field_text(record: CheckpointRecord, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from robustbench_msda.errors import DamagedData, UserError
 from robustbench_msda.files import write_text, write_whole
 from robustbench_msda.records import PREDICTIONS_VERSION, Cell, Predictions, World, encode
+
+# What NumPy and zipfile raise on damaged archives; NotImplementedError, a RuntimeError, for damaged flags.
+UNREADABLE = (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# The columns that are no float32.
+WHOLE = {"index": np.int32, "frame": np.int16, "label": np.int16, "top5": np.int16}
 
 
 class CheckpointRecord(BaseModel):
@@ -103,17 +109,24 @@ class Results:
 
         def save(temporary: Path) -> None:
             with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **columns)
+                np.savez(file, **columns)
 
         write_whole(path, save)
 
     def worlds(self, fingerprint: str) -> Iterator[tuple[str, str, dict[Cell, Path]]]:
-        """Yield the benchmark, the world's id and the done cells of each world of a checkpoint, by name."""
+        """Yield the benchmark, the world's id and the done cells of each world of a checkpoint, by name.
+
+        Raises:
+            DamagedData: a file there is not named as a cell.
+        """
         for folder in sorted((self.predictions / fingerprint).glob("*@*")):
             benchmark, _, world = folder.name.rpartition("@")
             cells = {}
             for path in sorted(folder.glob("[!.]*.npz")):
-                condition, level, source, part = (unquote(text) for text in path.stem.split("~"))
+                pieces = [unquote(text) for text in path.stem.split("~")]
+                if len(pieces) != 4 or not pieces[3].isdecimal():
+                    raise DamagedData(f"{path} is not named as predictions are; move it elsewhere")
+                condition, level, source, part = pieces
                 cells[Cell(fingerprint, unquote(benchmark), condition, level, source, int(part))] = path
             yield unquote(benchmark), world, cells
 
@@ -148,13 +161,15 @@ def read_predictions(path: Path) -> Predictions:
         with np.load(path, allow_pickle=False) as file:
             columns = {name: file[name] for name in file.files}
         predictions = Predictions(**columns)
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DamagedData(
             f"{path} is not a file of predictions ({type(error).__name__}); delete it and evaluate again"
         ) from None
-    lengths = {name: len(value) for name, value in columns.items()}
-    if len(set(lengths.values())) != 1:
-        raise DamagedData(f"{path}: columns of different lengths {lengths}; delete it and evaluate again")
+    shapes = {name: value.shape for name, value in columns.items()}
+    if () in shapes.values() or len({shape[0] for shape in shapes.values()}) != 1:
+        raise DamagedData(f"{path}: columns of different lengths {shapes}; delete it and evaluate again")
+    if wrong := [name for name, value in columns.items() if value.dtype != WHOLE.get(name, np.float32)]:
+        raise DamagedData(f"{path}: {wrong[0]} is {columns[wrong[0]].dtype}; delete it and evaluate again")
     return predictions
 
 

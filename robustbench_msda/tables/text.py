@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from robustbench_msda.tables.values import Column, Estimate, TableData, Value
+from robustbench_msda.tables.values import Column, Estimate, TableData, Value, usual_n
 
 NOTHING = "–"
 MINUS = "−"
@@ -25,6 +25,12 @@ def value_text(value: Value, column: Column, usual_n: int) -> str:
     return number_text(value, column) + value.mark + number_of_networks(value, column, usual_n)
 
 
+def value_texts(table: TableData) -> list[list[str]]:
+    """Return the printed values of ``table``, a list a row."""
+    n = usual_n(zip(row.values, table.columns, strict=True) for row in table.rows)
+    return [[value_text(*pair, n) for pair in zip(row.values, table.columns, strict=True)] for row in table.rows]
+
+
 def number_text(value: Estimate, column: Column) -> str:
     """Return the number of ``value``, with its spread or interval where it has one."""
     if column.format == "count":
@@ -32,15 +38,21 @@ def number_text(value: Estimate, column: Column) -> str:
     if column.format == "probability":
         return "< 0.001" if value.mean < 0.001 else f"{value.mean:.3f}"
     if column.format == "share":
-        return hundred(value.mean, "") + spread_text(value)
+        return hundred(value.mean) + spread_text(value)
     if column.format == "change_interval" and not math.isnan(value.low):
-        return f"{hundred(value.mean)} [{hundred(value.low)}, {hundred(value.high)}]"
-    return hundred(value.mean) + spread_text(value)
+        return f"{signed(value.mean)} [{signed(value.low)}, {signed(value.high)}]"
+    return signed(value.mean) + spread_text(value)
 
 
-def hundred(fraction: float, sign: str = "+") -> str:
-    """Return ``fraction`` times 100 with two decimals; ``sign`` is how f-strings ask for one."""
-    return f"{100 * fraction:{sign}.2f}".replace("-", MINUS)
+def hundred(fraction: float) -> str:
+    """Return ``fraction`` times 100 with two decimals; what rounds to zero has no sign."""
+    return f"{round(100 * fraction, 2) or 0.0:.2f}".replace("-", MINUS)
+
+
+def signed(change: float) -> str:
+    """Return ``change`` times 100 with two decimals and its sign."""
+    text = hundred(change)
+    return f"+{text}" if change > 0 and float(text) > 0 else text
 
 
 def spread_text(value: Estimate) -> str:
@@ -55,11 +67,11 @@ def number_of_networks(value: Estimate, column: Column, usual_n: int) -> str:
 
 
 def caption_text(table: TableData) -> str:
-    """Return the caption of ``table``, led by its title, closed by its data set and model where these are the only ones."""
+    """Return the caption of ``table``, led by its title, closed by its group where it is the only one."""
     whole = f"{table.title}. {table.caption}"
-    return f"{whole} All rows: {group_text(table.groups[0])}." if len(table.groups) == 1 else whole
+    return f"{whole} All rows: {group_text(table.group_names, table.groups[0])}." if len(table.groups) == 1 else whole
 
 
-def group_text(group: tuple[str, ...]) -> str:
+def group_text(names: tuple[str, ...], group: tuple[str, ...]) -> str:
     """Return the heading of the rows of a group."""
-    return " · ".join(group)
+    return " · ".join(f"{name} {value}" for name, value in zip(names, group, strict=True))

@@ -57,7 +57,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the group it stands in, such as its data set and model, and a value a column, None where there is none."""
+    """One row: the group it stands in, such as its data set and model, and a value a column, or None."""
 
     group: tuple[str, ...]
     values: tuple[Value, ...]
@@ -87,11 +87,6 @@ class TableData:
     def groups(self) -> list[tuple[str, ...]]:
         """The groups, each once, from top to bottom."""
         return list(dict.fromkeys(row.group for row in self.rows))
-
-    @property
-    def usual_n(self) -> int:
-        """The number of networks most means are over; a mean over another number says so."""
-        return usual_n(zip(row.values, self.columns, strict=True) for row in self.rows)
 
 
 def usual_n(rows: Iterable[Iterable[tuple[Value, Column]]]) -> int:

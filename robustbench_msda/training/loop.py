@@ -74,8 +74,9 @@ def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", pro
                 "seconds": seconds,
             }
         )
-        save_state(run, recipe, out / STATE)
+        # The log first: after a kill between the two, the epoch is done again and its row replaced.
         write_text(out / LOG, log_text(run.rows))
+        save_state(run, recipe, out / STATE)
     checkpoint = finished_checkpoint(run, recipe, dataset)
     save(checkpoint, out / CHECKPOINT)
     (out / STATE).unlink(missing_ok=True)
@@ -93,20 +94,31 @@ def train_epoch(run: Run, recipe: Recipe, augmentation: Augmentation, data: Trai
         # What models draw for themselves (dropout) must not depend on where a run was resumed.
         torch.manual_seed(seed("model", recipe.seed, run.epoch))
         for batches in epoch_batches(recipe, data, run.epoch):
-            set_learning_rate(run.optimizer, learning_rate(recipe, batches[0].progress))
-            run.optimizer.zero_grad(set_to_none=True)
             size = sum(len(batch.images) for batch in batches)
-            for batch, rng in zip(batches, rngs, strict=True):
-                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                    loss = augmentation.loss(run.model, batch, soft_cross_entropy, rng)
-                (loss * (len(batch.images) / size)).backward()
-                total += loss.detach() * len(batch.images)
-            run.optimizer.step()
-            if run.average is not None:
-                run.average.update_parameters(run.model)
+            total += train_step(run, recipe, augmentation, batches, rngs) * size
             count += size
             progress(batches[0].step + 1, last, f"epoch {run.epoch + 1}/{recipe.epochs}")
     return float(total) / count
+
+
+def train_step(
+    run: Run, recipe: Recipe, augmentation: Augmentation, batches: list[Batch], rngs: list[np.random.Generator]
+) -> Tensor:
+    """Take one step on a global batch, given as one batch a replica, and return its mean loss."""
+    set_learning_rate(run.optimizer, learning_rate(recipe, batches[0].progress))
+    run.optimizer.zero_grad(set_to_none=True)
+    size = sum(len(batch.images) for batch in batches)
+    total = torch.zeros((), device=batches[0].images.device)
+    for batch, rng in zip(batches, rngs, strict=True):
+        with torch.autocast(total.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            loss = augmentation.loss(run.model, batch, soft_cross_entropy, rng)
+        share = loss * (len(batch.images) / size)
+        share.backward()
+        total += share.detach()
+    run.optimizer.step()
+    if run.average is not None:
+        run.average.update_parameters(run.model)
+    return total
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

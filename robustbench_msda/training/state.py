@@ -39,7 +39,7 @@ def start(recipe: Recipe, dataset: Dataset, device: torch.device) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed("initialisation", recipe.seed))
         network = build(recipe.model, len(dataset.classes), recipe.model_options)
-    model = Normalised(network, dataset.mean, dataset.std).to(device, memory_format=torch.channels_last)
+    model = Normalised(network, dataset.mean, dataset.std).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=recipe.lr,
@@ -68,7 +68,9 @@ def save_state(run: Run, recipe: Recipe, path: Path) -> None:
         "optimizer": run.optimizer.state_dict(),
         "average": run.average.state_dict() if run.average is not None else None,
     }
-    write_whole(path, lambda temporary: torch.save(state, temporary))
+    buffer = io.BytesIO()
+    torch.save(state, buffer)  # torch's own writer calls a full disk a RuntimeError
+    write_whole(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
 
 
 def resume(run: Run, recipe: Recipe, path: Path) -> None:

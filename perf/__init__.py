@@ -1,0 +1,1 @@
+"""Speed as ratios: against a peer, and against the limit that the network itself sets."""

@@ -1,0 +1,31 @@
+"""Measure every ratio and write them, with the machine, to ``results/perf.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from perf import corruptions, evaluation, training
+from robustbench_msda.files import write_text
+from robustbench_msda.provenance import machine
+
+OUT = Path("results/perf.csv")
+
+
+def main() -> None:
+    """Measure, print as it goes, and write."""
+    facts = "; ".join(f"{name}: {value}" for name, value in machine().items())
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "ratio", "low", "high", "unit", "machine"])
+    for part in (evaluation, training, corruptions):
+        for row in part.rows():
+            print(f"{row.name:40} {row.ratio:8.3f}  [{row.low:.3f}, {row.high:.3f}]  {row.unit}", flush=True)
+            numbers = (f"{value:.4g}" for value in (row.ratio, row.low, row.high))
+            writer.writerow([row.name, *numbers, row.unit, facts])
+    write_text(OUT, text.getvalue())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Evaluation against bare forward passes of the same network over the same images, batch size and threads."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from perf.measure import Row, paired, summary
+from robustbench_msda import evaluation
+from robustbench_msda.data.datasets import open_dataset
+from robustbench_msda.data.prepare import prepare
+from robustbench_msda.evaluation.run import do
+from robustbench_msda.models.checkpoints import Checkpoint, network
+from robustbench_msda.models.sources import build
+from robustbench_msda.results.store import Results
+
+IMAGES = 2000
+BATCH = 250
+MODEL = "resnet20"
+
+
+def rows() -> Iterator[Row]:
+    """Yield evaluation images/s over bare forward images/s: clean images from disk, and made corruptions."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        data_dir = Path(folder)
+        noise_images(data_dir)
+        checkpoint = untrained(data_dir)
+        model = network(checkpoint, "cpu")
+        bare = bare_forward(model, data_dir)
+        plan = evaluation.plan(checkpoint, 0, data_dir, Results(data_dir / "results"))
+        wanted = [("clean", "clean", ""), ("made gaussian_noise", "perf_c_made", "gaussian_noise")]
+        for name, benchmark, condition in wanted:
+            task = next(t for t in plan.tasks if (t.cell.benchmark, t.cell.condition) == (benchmark, condition))
+
+            def evaluated(task: evaluation.Task = task) -> None:
+                do(task, model, Results(data_dir / "results"), lambda _: None)
+
+            ratios = paired(bare, evaluated)
+            yield summary(f"evaluation/{name}", ratios, f"images/s, evaluation / bare forward, {MODEL}, one core")
+
+
+def noise_images(data_dir: Path) -> None:
+    """Prepare a data set of noise: what the pixels show does not matter to speed."""
+    rng = np.random.default_rng(0)
+    source = data_dir / "source"
+    for split, n in (("train", 10), ("test", IMAGES)):
+        (source / split).mkdir(parents=True)
+        np.save(source / split / "images.npy", rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8))
+        np.save(source / split / "labels.npy", np.arange(n, dtype=np.int64) % 10)
+    (source / "classes.txt").write_text("\n".join(f"class {k}" for k in range(10)) + "\n")
+    prepare("perf", source, data_dir)
+
+
+def untrained(data_dir: Path) -> Checkpoint:
+    """Return a checkpoint with fresh weights."""
+    dataset = open_dataset("perf", data_dir)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = build(MODEL, 10, {}).state_dict()
+    return Checkpoint(state, MODEL, {}, dataset.mean, dataset.std, dataset.classes, dataset.name)
+
+
+def bare_forward(model: nn.Module, data_dir: Path) -> Callable[[], None]:
+    """Return the limit: forward passes over the same images, already float and in memory."""
+    pixels = torch.from_numpy(np.array(open_dataset("perf", data_dir).images("test")))
+    batches: tuple[Tensor, ...] = pixels.permute(0, 3, 1, 2).contiguous().float().div_(255).split(BATCH)
+
+    def forward() -> None:
+        with torch.no_grad():
+            for batch in batches:
+                model(batch)
+
+    return forward

@@ -1,0 +1,69 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from robustbench_msda.verbs import Place
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+data_dir = click.option(
+    "--data-dir",
+    type=FOLDER,
+    envvar="ROBUSTBENCH_MSDA_DATA",
+    default=Path("data"),
+    show_default="$ROBUSTBENCH_MSDA_DATA, else data",
+    help="Where data sets are.",
+)
+results = click.option(
+    "--results", type=FOLDER, default=Path("results"), show_default=True, help="Where results are kept."
+)
+reports = click.option(
+    "--reports", type=FOLDER, default=Path("reports"), show_default=True, help="Where reports are written."
+)
+device = click.option("--device", default="", show_default="cuda where there is one, else cpu", help="Such as cuda:1.")
+batch_size = click.option(
+    "--batch-size", type=click.IntRange(1), default=250, show_default=True, help="Images a batch of evaluation."
+)
+limit = click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=0,
+    show_default="all",
+    help="Take N test images, evenly spread; kept apart from full results.",
+)
+
+
+def place(data_dir: Path, results: Path, device: str = "cpu", batch_size: int = 250) -> Place:
+    """Return where work is done; the device that was asked for is checked."""
+    from robustbench_msda.verbs import Place
+
+    return Place(data_dir, results, found_device(device), batch_size)
+
+
+def found_device(name: str) -> str:
+    """Return the device ``name``, or the best there is where it is empty.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    import torch
+
+    from robustbench_msda.errors import UserError
+
+    if not name:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"--device {name}: not usable here ({reason}); try --device cpu") from None
+    return name

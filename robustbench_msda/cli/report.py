@@ -1,0 +1,84 @@
+"""``robustbench-msda tables``, ``figures`` and ``report``: from stored scores only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from robustbench_msda.cli import options
+
+NAME = click.argument("name", metavar="STUDY")
+
+
+@click.group()
+def tables() -> None:
+    """Tables of a study's scores."""
+
+
+@tables.command("list")
+def list_tables() -> None:
+    """List the tables."""
+    from robustbench_msda.cli.display import table
+    from robustbench_msda.cli.listing import tables as listing
+
+    table(*listing())
+
+
+@tables.command("build", epilog="Example: robustbench-msda tables build quick overview")
+@NAME
+@click.argument("names", nargs=-1, metavar="[TABLES]...")
+@options.results
+@options.reports
+def build_tables(name: str, names: tuple[str, ...], results: Path, reports: Path) -> None:
+    """Write the tables of STUDY as CSV, LaTeX and Markdown."""
+    from robustbench_msda.reporting import build_tables
+
+    show(*build_tables(name, results, reports, names or None))
+
+
+@click.group()
+def figures() -> None:
+    """Charts of a study's scores."""
+
+
+@figures.command("list")
+def list_figures() -> None:
+    """List the charts."""
+    from robustbench_msda.cli.display import table
+    from robustbench_msda.cli.listing import figures as listing
+
+    table(*listing())
+
+
+@figures.command("build", epilog="Example: robustbench-msda figures build quick recall_change")
+@NAME
+@click.argument("names", nargs=-1, metavar="[FIGURES]...")
+@options.results
+@options.reports
+def build_figures(name: str, names: tuple[str, ...], results: Path, reports: Path) -> None:
+    """Draw the charts of STUDY as PNG and SVG."""
+    from robustbench_msda.reporting import build_figures
+
+    show(*build_figures(name, results, reports, names or None))
+
+
+@click.command(epilog="Example: robustbench-msda report quick")
+@NAME
+@options.results
+@options.reports
+def report(name: str, results: Path, reports: Path) -> None:
+    """Write tables, charts and the page of STUDY: the name of a file in scores/ of the results folder."""
+    from robustbench_msda.reporting import build
+
+    built = build(name, results, reports)
+    click.echo(built.overview)
+    show(built.paths, built.skipped)
+
+
+def show(paths: tuple[Path, ...], skipped: dict[str, str]) -> None:
+    """Print what was written, and on stderr what could not be and why."""
+    for path in paths:
+        click.echo(str(path))
+    for name, reason in skipped.items():
+        click.echo(f"not built: {name}: {reason}", err=True)

@@ -1,0 +1,129 @@
+"""The table of corruptions and the one function that applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robustbench_msda.corruptions import blur, digital, noise, severities, weather
+from robustbench_msda.corruptions.severities import Parameter, Severities
+from robustbench_msda.errors import UserError, pick
+
+# The fifteen that mCE averages, then the extra four of the same authors (Hendrycks & Dietterich 2019, section 3).
+FIFTEEN = (
+    *("gaussian_noise", "shot_noise", "impulse_noise"),
+    *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    *("snow", "frost", "fog", "brightness"),
+    *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+)
+EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+
+# Pixels that are worked on at once: on a CPU what its caches hold, elsewhere what keeps the device busy.
+CPU_PIXELS = 2**15
+DEVICE_PIXELS = 2**24
+
+Apply = Callable[[Tensor, Parameter, Tensor], Tensor]
+Draw = Callable[[np.random.Generator, int, Parameter], NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One way to spoil an image.
+
+    Attributes:
+        category: ``noise``, ``blur``, ``weather`` or ``digital``.
+        severities: image side to the parameters of severity 1 … 5.
+        apply: (B, 3, S, S) uint8 images, a parameter and the stacked draws to images of the same shape and type.
+        draw: one image's random numbers, on the CPU, from its generator, its side and the parameter; ``None`` where
+            there is no chance.
+    """
+
+    category: str
+    severities: Severities
+    apply: Apply
+    draw: Draw | None = None
+
+
+def _without_chance(function: Callable[[Tensor, Parameter], Tensor]) -> Apply:
+    return lambda images, parameter, _: function(images, parameter)
+
+
+CORRUPTIONS: dict[str, Corruption] = {
+    "gaussian_noise": Corruption("noise", severities.GAUSSIAN_NOISE, noise.gaussian_noise, noise.draw_uniforms),
+    "shot_noise": Corruption("noise", severities.SHOT_NOISE, noise.shot_noise, noise.draw_uniforms),
+    "impulse_noise": Corruption("noise", severities.IMPULSE_NOISE, noise.impulse_noise, noise.draw_uniforms),
+    "defocus_blur": Corruption("blur", severities.DEFOCUS_BLUR, _without_chance(blur.defocus_blur)),
+    "brightness": Corruption("weather", severities.BRIGHTNESS, _without_chance(weather.brightness)),
+    "contrast": Corruption("digital", severities.CONTRAST, _without_chance(digital.contrast)),
+    "pixelate": Corruption("digital", severities.PIXELATE, _without_chance(digital.pixelate)),
+    "jpeg_compression": Corruption("digital", severities.JPEG_COMPRESSION, _without_chance(digital.jpeg_compression)),
+    "gaussian_blur": Corruption("blur", severities.GAUSSIAN_BLUR, _without_chance(blur.gaussian_blur)),
+    "saturate": Corruption("digital", severities.SATURATE, _without_chance(digital.saturate)),
+}
+
+
+def corrupt(images: Tensor, name: str, severity: int, rngs: Sequence[np.random.Generator] = ()) -> Tensor:
+    """Return corrupted copies of ``images``, a function of each image and its generator alone.
+
+    How the images are batched, and on which device, changes no more than one grey level; on one device, nothing.
+
+    Args:
+        images: (B, 3, S, S) uint8 with S a side of the corruption's severity tables.
+        name: a name in ``CORRUPTIONS``.
+        severity: 1 … 5.
+        rngs: one generator an image; not looked at where the corruption has no chance in it.
+
+    Raises:
+        UnknownName: the corruption is not in the table.
+        UserError: there are no severities for images of this side.
+        ValueError: the images, the severity or the number of generators is not as above.
+    """
+    corruption = pick(CORRUPTIONS, name, "corruption")
+    parameter = parameter_of(corruption, _side(images, name, corruption), severity)
+    if corruption.draw is not None and len(rngs) != len(images):
+        raise ValueError(f"expected one generator an image, got {len(rngs)} for {len(images)}: {name} draws at random")
+    pixels = CPU_PIXELS if images.device.type == "cpu" else DEVICE_PIXELS
+    step = max(1, pixels // images.shape[-1] ** 2)
+    pieces = []
+    for start in range(0, len(images), step):
+        piece = images[start : start + step].contiguous()
+        drawn = draws(corruption, rngs[start : start + step], images.shape[-1], parameter)
+        pieces.append(corruption.apply(piece, parameter, drawn.to(images.device)))
+    return torch.cat(pieces) if pieces else images.clone()
+
+
+def parameter_of(corruption: Corruption, side: int, severity: int) -> Parameter:
+    """Return what ``severity``, 1 … 5, means for images of ``side`` pixels.
+
+    Raises:
+        ValueError: the severity is not 1 … 5.
+    """
+    levels = corruption.severities[side]
+    if not 1 <= severity <= len(levels):
+        raise ValueError(f"expected a severity in 1 … {len(levels)}, got {severity}")
+    return levels[severity - 1]
+
+
+def draws(corruption: Corruption, rngs: Sequence[np.random.Generator], side: int, parameter: Parameter) -> Tensor:
+    """Return the random numbers of a batch, one image's a row, on the CPU; empty where there is no chance."""
+    if corruption.draw is None:
+        return torch.empty(0)
+    return torch.from_numpy(np.stack([corruption.draw(rng, side, parameter) for rng in rngs]))
+
+
+def _side(images: Tensor, name: str, corruption: Corruption) -> int:
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"expected (B, 3, S, S) uint8 images, got {tuple(images.shape)} {images.dtype}")
+    height, width = images.shape[-2:]
+    if height != width or width not in corruption.severities:
+        known = ", ".join(str(side) for side in corruption.severities)
+        raise UserError(
+            f"{name} has no severities for images of {height}x{width}: expected a square of side {known}; "
+            "prepare the data set at one of these"
+        )
+    return int(width)

@@ -1,0 +1,96 @@
+"""Figures of score rows: ``FIGURES`` lists them; each is written as SVG and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from robustbench_msda.errors import pick
+from robustbench_msda.figures.attack import attack_curves
+from robustbench_msda.figures.corruption import corruption_by_severity, corruption_heatmap
+from robustbench_msda.figures.drawing import Drawing
+from robustbench_msda.figures.recall import recall_change
+from robustbench_msda.figures.reliability import reliability
+from robustbench_msda.figures.style import style
+from robustbench_msda.files import write_whole
+from robustbench_msda.results.aggregates import Absent, tidy
+
+__all__ = ["FIGURES", "BuiltFigures", "FigureFile", "build_figures"]
+
+Plot = Callable[[pd.DataFrame, pd.DataFrame], Iterator[Drawing]]
+
+FIGURES: dict[str, Plot] = {
+    "corruption_heatmap": corruption_heatmap,
+    "corruption_by_severity": corruption_by_severity,
+    "attack_curves": attack_curves,
+    "recall_change": recall_change,
+    "reliability": reliability,
+}
+DPI = 150
+
+
+@dataclass(frozen=True)
+class FigureFile:
+    """A figure on disk, and the words that go with it (see ``Drawing``)."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    svg: Path
+    png: Path
+
+
+@dataclass(frozen=True)
+class BuiltFigures:
+    """What was built: the figures, and why others were not built, by name."""
+
+    figures: tuple[FigureFile, ...]
+    skipped: dict[str, str]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that was written."""
+        return tuple(path for figure in self.figures for path in (figure.svg, figure.png))
+
+
+def build_figures(
+    scores: pd.DataFrame, comparison: pd.DataFrame, out: Path, names: Sequence[str] | None = None
+) -> BuiltFigures:
+    """Write the figures ``names``, all of them for None, to ``<out>/figures``, as SVG and as PNG at 150 dpi.
+
+    The same rows give the same bytes.
+
+    Args:
+        scores: score rows, columns ``COLUMNS``; fractions.
+        comparison: the rows of a comparison, possibly none.
+        out: the folder of the report.
+        names: of ``FIGURES``; each may give several files, one a model or method.
+
+    Returns:
+        The figures that the scores have rows for; the others with the reason.
+
+    Raises:
+        UnknownName: a name is not in ``FIGURES``.
+        UserError: a benchmark was scored in several worlds, or a file cannot be written.
+    """
+    rows, written, skipped = tidy(scores), [], {}
+    with style():
+        for name in names if names is not None else FIGURES:
+            try:
+                written += [write_figure(drawing, out) for drawing in pick(FIGURES, name, "figure")(rows, comparison)]
+            except Absent as reason:
+                skipped[name] = str(reason)
+    return BuiltFigures(tuple(written), skipped)
+
+
+def write_figure(drawing: Drawing, out: Path) -> FigureFile:
+    """Write ``drawing`` to ``<out>/figures`` and return where it is."""
+    svg, png = (out / "figures" / f"{drawing.name}.{suffix}" for suffix in ("svg", "png"))
+    # A date or a version would make equal figures differ.
+    write_whole(svg, lambda path: drawing.figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None}))
+    write_whole(png, lambda path: drawing.figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}))
+    return FigureFile(drawing.name, drawing.title, drawing.caption, drawing.alt, svg, png)

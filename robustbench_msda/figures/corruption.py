@@ -1,0 +1,132 @@
+"""Error under corruption: against severity, and at a glance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, over_networks, panel_grid
+from robustbench_msda.figures.style import LineStyle, ink_on, legend_below, line_styles, new_figure, wrapped
+from robustbench_msda.records import level_value
+from robustbench_msda.results.aggregates import (
+    Mean,
+    complete_means,
+    means_by,
+    ordered_corruptions,
+    ordered_labels,
+    pick_rows,
+    tidy,
+)
+
+WHERE = ["dataset", "model", "benchmark"]
+MEAN = "mean"
+COLOURS = "YlGnBu"
+
+
+def corruption_by_severity(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Drawing]:  # noqa: ARG001
+    """Yield for every model the error against severity: a panel a corruption, a line a method.
+
+    Raises:
+        Absent: no corruption was scored.
+    """
+    frame = tidy(scores)
+    benchmarks = pick_rows(frame, "corruption_error")["benchmark"].unique()
+    errors = pick_rows(frame, "error")
+    errors = errors[errors["benchmark"].isin(benchmarks)].assign(x=errors["level"].map(level_value))
+    styles = line_styles(frame["label"])
+    for _, rows in errors.groupby(WHERE, sort=True):
+        yield by_severity(rows, {label: style for label, style in styles.items() if label in set(rows["label"])})
+
+
+def by_severity(rows: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
+    """Return the figure of one model on one benchmark, whose errors are ``rows``."""
+    dataset, model, benchmark = (str(rows[name].iloc[0]) for name in WHERE)
+    names = ordered_corruptions(rows["condition"])
+    columns = min(5 if len(names) > 8 else 4, len(names))
+    figure = new_figure(f"Error by severity: {model} on {benchmark}", 1.1 + 1.5 * math.ceil(len(names) / columns))
+    drawn: list[int] = []
+    for name, axes in zip(names, panel_grid(figure, len(names), columns, "severity"), strict=True):
+        drawn += draw_lines(axes, rows[rows["condition"] == name], styles)
+        axes.set_title(name.replace("_", " "))
+        axes.set_xticks(range(1, 6))
+    figure.supylabel("error (%)", fontsize="medium")
+    legend_below(figure, styles)
+    return Drawing(
+        name=file_name("corruption_by_severity", dataset, model, benchmark),
+        title=f"Error by severity on {benchmark}",
+        caption=(
+            f"Error (%) of {model} on the test images of {dataset} under each corruption of {benchmark} "
+            f"({rows['n'].max():,} images a severity). Lines and bands: {over_networks(drawn)}"
+        ),
+        alt=f"Lines of the error against severity under {len(names)} corruptions, one for each of {', '.join(styles)}.",
+        figure=figure,
+    )
+
+
+def corruption_heatmap(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Drawing]:  # noqa: ARG001
+    """Yield for every model the error under every corruption, averaged over severities, by method.
+
+    Raises:
+        Absent: no corruption was scored at all severities.
+    """
+    frame = tidy(scores)
+    rows = pd.concat([pick_rows(frame, "corruption_error"), complete_means(frame).assign(condition=MEAN)])
+    for _, here in rows.groupby(WHERE, sort=True):
+        yield heatmap(here)
+
+
+def heatmap(rows: pd.DataFrame) -> Drawing:
+    """Return the figure of one model on one benchmark, whose errors by corruption are ``rows``."""
+    dataset, model, benchmark = (str(rows[name].iloc[0]) for name in WHERE)
+    means = means_by(rows, ["condition", "label"])
+    names = sorted(ordered_corruptions(name for name, _ in means), key=lambda name: name == MEAN)
+    labels = ordered_labels(label for _, label in means)
+    size = 1.5 + 0.38 * len(names), max(5.0, 2.4 + 1.15 * len(labels))
+    figure = new_figure(f"Error under corruption: {model} on {benchmark}", *size)
+    draw_cells(figure, means, names, labels)
+    flags = "; ".join(dict.fromkeys(flag for flag in rows["flags"] if flag))
+    (worst, label), highest = max(means.items(), key=lambda item: item[1].mean)
+    return Drawing(
+        name=file_name("corruption_heatmap", dataset, model, benchmark),
+        title=f"Error under corruption on {benchmark}",
+        caption=(
+            f"Error (%) of {model} on the test images of {dataset} under each corruption of {benchmark}, averaged over "
+            f"its severities; last row: mean over corruptions{f' ({flags})' if flags else ''}. "
+            f"Cells: {over_networks([mean.n for mean in means.values()])}"
+        ),
+        alt=(
+            f"Heat map of the error under {len(names)} corruptions for {', '.join(labels)}; highest: "
+            f"{worst} with {label}, {100 * highest.mean:.1f} %."
+        ),
+        figure=figure,
+    )
+
+
+def draw_cells(
+    figure: Figure, means: Mapping[tuple[str, ...], Mean], names: Sequence[str], labels: Sequence[str]
+) -> None:
+    """Draw a coloured cell for each corruption and method, with its mean error and spread in percent."""
+    axes = figure.subplots()
+    table = np.full((len(names), len(labels)), np.nan)
+    for (name, label), mean in means.items():
+        table[names.index(name), labels.index(label)] = 100 * mean.mean
+    mesh = axes.pcolormesh(table, cmap=COLOURS, edgecolors="white", linewidth=1.5)
+    for (name, label), mean in means.items():
+        row, column = names.index(name), labels.index(label)
+        red, green, blue, _ = mesh.to_rgba(table[row : row + 1, column])[0]
+        spread = f"\n± {100 * mean.spread:.1f}" if mean.n > 1 else ""
+        text = f"{100 * mean.mean:.1f}{spread}"
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=ink_on(red, green, blue), fontsize=7.5)
+    if MEAN in names:
+        axes.axhline(len(names) - 1, color="white", linewidth=5)
+    axes.set_xticks(np.arange(len(labels)) + 0.5, [wrapped(label) for label in labels])
+    axes.set_yticks(np.arange(len(names)) + 0.5, [name.replace("_", " ") for name in names])
+    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+    axes.invert_yaxis()
+    figure.colorbar(mesh, ax=axes, label="error (%)", shrink=0.7)

@@ -1,0 +1,149 @@
+"""The change of every class's recall, sorted: figure 2 of the class-dependency paper, a figure a method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from robustbench_msda.figures.drawing import Drawing, file_name
+from robustbench_msda.figures.style import DEGRADED, FAINT, IMPROVED, INK, new_figure
+from robustbench_msda.results.aggregates import Absent, label_order, tidy_comparison
+
+MOST_NAMED = 40
+PALE = 0.42
+# Width of a bold character, as a share of the axes.
+CHARACTER = 0.011
+
+
+def recall_change(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Drawing]:  # noqa: ARG001
+    """Yield for every method the change of recall against its baseline, a bar a class, in percentage points.
+
+    Methods compared with one baseline share their scale.
+
+    Raises:
+        Absent: nothing was compared.
+    """
+    frame = tidy_comparison(comparison)
+    changes = frame[(frame["metric"] == "recall_change") & frame["value"].notna()]
+    if changes.empty:
+        raise Absent("no comparison with a baseline")
+    for _, group in changes.groupby(["dataset", "model", "baseline"], sort=True):
+        limits = common_limits(group)
+        for treatment in sorted(group["treatment"].unique(), key=label_order):
+            yield one_change(group[group["treatment"] == treatment], limits)
+
+
+def common_limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of a scale, in percentage points, with room for the names of the extremes."""
+    ends = 100 * rows[["value", "seed_low", "seed_high"]].to_numpy()
+    low, high = min(0.0, float(np.nanmin(ends))), max(0.0, float(np.nanmax(ends)))
+    room = 0.13 * max(high - low, 1.0)
+    return low - room, high + room
+
+
+def one_change(rows: pd.DataFrame, limits: tuple[float, float]) -> Drawing:
+    """Return the figure of one method, whose comparison rows are ``rows``."""
+    ordered = rows.sort_values("value", ascending=False, kind="stable")
+    first = ordered.iloc[0]
+    dataset, model, baseline, treatment = (str(first[name]) for name in ("dataset", "model", "baseline", "treatment"))
+    told = counted(ordered)
+    figure = new_figure(f"{treatment} against {baseline}: {told}", 3.8)
+    axes = figure.subplots()
+    draw_bars(axes, ordered)
+    explain(figure, bool(ordered["q"].notna().any()))
+    axes.set_ylim(*limits)
+    axes.set_title(f"{model} on {dataset} · {networks(first)}", color=FAINT)
+    name_classes(axes, list(ordered["subset"]))
+    name_extremes(axes, ordered)
+    last = ordered.iloc[-1]
+    extremes = f"highest {named(first)}, lowest {named(last)}"
+    return Drawing(
+        name=file_name("recall_change", dataset, model, treatment, "vs", baseline),
+        title=f"Recall change of {treatment} against {baseline}",
+        caption=(
+            f"Change of the recall of every class on the clean test set in percentage points, of {model} on {dataset}, "
+            f"averaged over networks first ({networks(first)}): {told}; {extremes}. Thin lines: range over "
+            "the networks of the method. Pale: not significant at 5 % after Benjamini–Hochberg."
+        ),
+        alt=f"Bars of the recall change of {len(ordered)} classes, sorted: {told}; {extremes} percentage points.",
+        figure=figure,
+    )
+
+
+def counted(rows: pd.DataFrame) -> str:
+    """Return how many classes improved, degraded and tied."""
+    value = rows["value"]
+    return f"{(value > 0).sum()} improved, {(value < 0).sum()} degraded, {(value == 0).sum()} tied"
+
+
+def named(row: pd.Series[float]) -> str:
+    """Return the class of ``row`` and its change in percentage points."""
+    change = f"{100 * row['value']:+.2f}"
+    return f"{row['subset']} {change.replace('-', '−')}"
+
+
+def networks(row: pd.Series[float]) -> str:
+    """Return how many networks each side has."""
+    return f"n={row['seeds_treatment']:g} against {row['seeds_baseline']:g} networks"
+
+
+def draw_bars(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw a bar a class, pale where the change is not significant, and the range over networks as a thin line."""
+    x, value = np.arange(len(rows)), 100 * rows["value"].to_numpy()
+    tested = rows["q"].notna().any()
+    solid = rows["significant"].to_numpy() if tested else np.full(len(rows), True)
+    width = 0.8 if len(rows) <= MOST_NAMED else 1.0
+    for colour, side in ((IMPROVED, value > 0), (DEGRADED, value < 0)):
+        for alpha, sure in ((1.0, solid), (PALE, ~solid)):
+            here = side & sure
+            axes.bar(x[here], value[here], width, color=colour, alpha=alpha, linewidth=0)
+    low, high = (100 * rows[name].to_numpy() for name in ("seed_low", "seed_high"))
+    axes.vlines(x, low, high, color=INK, linewidth=min(1.1, 120 / len(rows)), alpha=0.75)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_ylabel("change of recall (pp)")
+    axes.grid(visible=False, axis="x")
+
+
+def explain(figure: Figure, tested: bool) -> None:
+    """Draw the legend below the axes, where no bar can reach."""
+    names = {"improved": Patch(color=IMPROVED), "degraded": Patch(color=DEGRADED)}
+    pale = {"not significant": Patch(color=INK, alpha=PALE)} if tested else {}
+    drawn = names | pale | {"range over networks": Line2D([], [], color=INK, linewidth=1.1)}
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=len(drawn), handlelength=1.0)
+
+
+def name_classes(axes: Axes, names: list[str]) -> None:
+    """Write the classes below their bars where they fit; else say how many there are."""
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    if len(names) > MOST_NAMED:
+        axes.set_xticks([])
+        axes.set_xlabel(f"{len(names)} classes, from the largest rise to the largest fall")
+        return
+    fits = len(names) * max(len(name) for name in names) <= 90
+    axes.set_xticks(range(len(names)), names, rotation=0 if fits else 45, ha="center" if fits else "right")
+    axes.tick_params(axis="x", length=0)
+
+
+def name_extremes(axes: Axes, rows: pd.DataFrame) -> None:
+    """Write name and change beyond the first and the last bar, and beyond the ranges of the bars below the text."""
+    ends = 100 * rows[["value", "seed_low", "seed_high"]].fillna(0.0).to_numpy()
+    for first, here, ha, side in ((0, ends, "left", 1), (len(rows) - 1, ends[::-1], "right", -1)):
+        text = named(rows.iloc[first])
+        below = here[: math.ceil(len(rows) * len(text) * CHARACTER)]
+        axes.annotate(
+            text,
+            (first - 0.4 * side, side * max(0.0, float((side * below).max()))),
+            (0, 3 * side),
+            textcoords="offset points",
+            ha=ha,
+            va="bottom" if side > 0 else "top",
+            fontsize=8,
+            fontweight="bold",
+        )

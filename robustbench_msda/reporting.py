@@ -1,0 +1,1 @@
+"""Reports from stored scores: tables, charts and the page of a study."""

@@ -1,0 +1,75 @@
+"""Tables of score rows: ``TABLES`` lists them; each is written as CSV, LaTeX and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from robustbench_msda.errors import pick
+from robustbench_msda.files import write_text
+from robustbench_msda.results.aggregates import Absent, tidy
+from robustbench_msda.tables.csv import to_csv
+from robustbench_msda.tables.dependency import class_dependency, classes
+from robustbench_msda.tables.latex import to_latex
+from robustbench_msda.tables.markdown import to_markdown
+from robustbench_msda.tables.robustness import attacks, corruptions, overview
+from robustbench_msda.tables.values import TableData
+
+__all__ = ["FORMATS", "TABLES", "BuiltTables", "TableData", "build_tables"]
+
+Table = Callable[[pd.DataFrame, pd.DataFrame], TableData]
+
+TABLES: dict[str, Table] = {
+    "overview": overview,
+    "corruptions": corruptions,
+    "attacks": attacks,
+    "class_dependency": class_dependency,
+    "classes": classes,
+}
+
+FORMATS: dict[str, Callable[[TableData], str]] = {"csv": to_csv, "tex": to_latex, "md": to_markdown}
+
+
+@dataclass(frozen=True)
+class BuiltTables:
+    """What was built: the tables, their files, and why others were not built, by name."""
+
+    tables: tuple[TableData, ...]
+    paths: tuple[Path, ...]
+    skipped: dict[str, str]
+
+
+def build_tables(
+    scores: pd.DataFrame, comparison: pd.DataFrame, out: Path, names: Sequence[str] | None = None
+) -> BuiltTables:
+    """Write the tables ``names``, all of them for None, to ``<out>/tables/<name>.csv``, ``.tex`` and ``.md``.
+
+    Args:
+        scores: score rows, columns ``COLUMNS``; fractions.
+        comparison: the rows of a comparison, possibly none.
+        out: the folder of the report.
+        names: of ``TABLES``.
+
+    Returns:
+        The tables that the scores have rows for; the others with the reason.
+
+    Raises:
+        UnknownName: a name is not in ``TABLES``.
+        UserError: a benchmark was scored in several worlds, or a file cannot be written.
+    """
+    built, skipped, paths = [], {}, []
+    rows = tidy(scores)
+    for name in names if names is not None else TABLES:
+        try:
+            built.append(pick(TABLES, name, "table")(rows, comparison))
+        except Absent as reason:
+            skipped[name] = str(reason)
+    for table in built:
+        for suffix, text in FORMATS.items():
+            path = out / "tables" / f"{table.name}.{suffix}"
+            write_text(path, text(table))
+            paths.append(path)
+    return BuiltTables(tuple(built), tuple(paths), skipped)

@@ -1,0 +1,161 @@
+"""Tables of errors: at a glance, under corruption, under attack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from robustbench_msda.results.aggregates import (
+    WHO,
+    Absent,
+    complete_means,
+    family_of,
+    ordered_corruptions,
+    ordered_levels,
+    pick_rows,
+    tidy,
+    white_box,
+)
+from robustbench_msda.tables.assembly import (
+    Filled,
+    assembled,
+    by_label,
+    filled,
+    images_sentence,
+    sentences,
+    spread_sentence,
+    told_flags,
+)
+from robustbench_msda.tables.dependency import dependency_columns
+from robustbench_msda.tables.values import Column, TableData
+
+AUGMENTATION = Column("augmentation", "Augmentation")
+SHOWN_EPSILON = "8/255"
+ERROR = "Error (%)"
+SHORT = {"elastic_transform": "elastic", "jpeg_compression": "JPEG"}
+DEPENDENCY_SENTENCE = (
+    "N_DC: classes whose recall, averaged over networks first, falls below that of vanilla; ΔR_DC: its mean change "
+    "over these classes in percentage points ± their standard deviation (ddof 0)."
+)
+
+
+def overview(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:
+    """Return clean error, mean error under corruption and attack, calibration and class dependency, a row a method.
+
+    Raises:
+        Absent: the clean test set was not scored.
+    """
+    frame = tidy(scores)
+    clean = filled(Column("error", "clean", "share", ERROR), pick_rows(frame, "error", "clean"), WHO)
+    columns = [clean, *corruption_columns(frame), *attack_columns(frame), *calibration_columns(frame)]
+    dependency = dependency_columns(comparison)
+    caption = sentences(
+        "Errors on the clean test set, as the mean over corruptions and their severities, and under white-box attack; "
+        "root mean square (RMS) calibration error on the clean test set.",
+        told_flags(frame[frame["metric"] == "mean_corruption_error"]),
+        spread_sentence(columns),
+        images_sentence(frame),
+        DEPENDENCY_SENTENCE if dependency else "",
+    )
+    columns += dependency
+    header, rows = assembled(AUGMENTATION, columns, by_label(columns[:1]))
+    return TableData("overview", "Robustness at a glance", caption, header, rows)
+
+
+def corruption_columns(frame: pd.DataFrame) -> Iterator[Filled]:
+    """Yield the mean corruption error of every corruption benchmark."""
+    rows = complete_means(frame)
+    for kind in sorted(rows["benchmark"].map(corruption_kind).unique()):
+        title = {"c": "corrupted", "c_made": "corrupted (made)"}.get(kind, kind)
+        column = Column(f"mean_corruption_error:{kind}", title, "share", ERROR)
+        yield filled(column, rows[rows["benchmark"].map(corruption_kind) == kind], WHO)
+
+
+def corruption_kind(benchmark: str) -> str:
+    """Return ``c_made`` or ``c`` for the corruptions of any data set, else ``benchmark`` itself."""
+    return next((kind for kind in ("c_made", "c") if benchmark.endswith(f"_{kind}")), benchmark)
+
+
+def attack_columns(frame: pd.DataFrame) -> Iterator[Filled]:
+    """Yield the error under every white-box attack at ε = 8/255, or at the largest ε it was run at."""
+    try:
+        errors = white_box(frame)
+    except Absent:
+        return
+    for name in errors["benchmark"].unique():
+        rows = errors[errors["benchmark"] == name]
+        level = SHOWN_EPSILON if (rows["level"] == SHOWN_EPSILON).any() else ordered_levels(rows["level"])[-1]
+        column = Column(f"error:{name}:{level}", f"{attack_title(name)}, ε = {level}", "share", ERROR)
+        yield filled(column, rows[rows["level"] == level], WHO)
+
+
+def attack_title(benchmark: str) -> str:
+    """Return how an attack benchmark is printed."""
+    return benchmark.upper() if len(benchmark) <= 4 else benchmark
+
+
+def calibration_columns(frame: pd.DataFrame) -> Iterator[Filled]:
+    """Yield the RMS calibration error on the clean test set, where it was scored."""
+    rows = frame[(frame["metric"] == "rms_calibration") & (frame["benchmark"] == "clean")]
+    if len(rows):
+        yield filled(Column("rms_calibration", "RMS calib. (%)", "share"), rows, WHO)
+
+
+def corruptions(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:  # noqa: ARG001
+    """Return the error under every corruption, averaged over its severities, and the mean over corruptions.
+
+    Raises:
+        Absent: no corruption was scored at all severities.
+    """
+    frame = tidy(scores)
+    errors = pick_rows(frame, "corruption_error")
+    by = ["dataset", "model", "benchmark", "label"]
+    columns = []
+    for name in ordered_corruptions(errors["condition"]):
+        column = Column(f"corruption_error:{name}", short_corruption(name), "share", family_of(name))
+        columns.append(filled(column, errors[errors["condition"] == name], by))
+    means = complete_means(frame)
+    if len(means):
+        columns.append(filled(Column("mean_corruption_error", "mean", "share"), means, by))
+    header, rows = assembled(AUGMENTATION, columns, by_label(columns))
+    caption = sentences(
+        "Error (%) under every corruption, averaged over its severities; mean: over corruptions.",
+        told_flags(means),
+        spread_sentence(columns),
+        images_sentence(frame[frame["benchmark"].isin(errors["benchmark"])]),
+    )
+    names = ("dataset", "model", "benchmark")
+    return TableData("corruptions", "Error under corruption", caption, header, rows, names)
+
+
+def short_corruption(name: str) -> str:
+    """Return how a corruption is printed below the name of its family: ``gaussian`` below noise."""
+    family = family_of(name)
+    return SHORT.get(name, name.removesuffix(f"_{family}").replace("_", " "))
+
+
+def attacks(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:  # noqa: ARG001
+    """Return the error under every white-box attack at every ε.
+
+    Raises:
+        Absent: no attack was scored.
+    """
+    errors = white_box(tidy(scores))
+    columns = []
+    for name in errors["benchmark"].unique():
+        rows = errors[errors["benchmark"] == name]
+        for level in ordered_levels(rows["level"]):
+            column = Column(f"error:{name}:{level}", f"ε = {level}", "share", attack_title(name))
+            columns.append(filled(column, rows[rows["level"] == level], WHO))
+    header, rows = assembled(AUGMENTATION, columns, by_label(columns))
+    texts = errors[["benchmark", "condition"]].drop_duplicates()
+    told = [f"{attack_title(name)}: {text}" for name, text in zip(texts["benchmark"], texts["condition"], strict=True)]
+    caption = sentences(
+        "Error (%) under white-box attacks on the test images; an image that is wrong without attack counts as wrong.",
+        "; ".join(told) + ".",
+        "ε in units of the pixel range [0, 1].",
+        spread_sentence(columns),
+        images_sentence(errors),
+    )
+    return TableData("attacks", "Error under attack", caption, header, rows)

@@ -1,0 +1,271 @@
+"""What a user can do, as functions: the command line and studies call these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from robustbench_msda import augmentations, comparison, evaluation, scoring, training
+from robustbench_msda.data.datasets import open_dataset
+from robustbench_msda.errors import UserError
+from robustbench_msda.evaluation.plan import BATCH_SIZE
+from robustbench_msda.files import write_whole
+from robustbench_msda.models.checkpoints import Checkpoint, load, load_foreign, load_pretrained
+from robustbench_msda.models.sources import split
+from robustbench_msda.progress import Progress, silent
+from robustbench_msda.recipes import Recipe, make_recipe
+from robustbench_msda.results.scores import write_scores
+from robustbench_msda.results.selection import select
+from robustbench_msda.results.store import Results
+from robustbench_msda.training.loop import CHECKPOINT
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where work is done: the common options of the command line.
+
+    Attributes:
+        data_dir: where data sets are.
+        results: the results folder.
+        device: ``cpu``, ``cuda``, ``cuda:1`` …
+        batch_size: images a batch of evaluation.
+    """
+
+    data_dir: Path = Path("data")
+    results: Path = Path("results")
+    device: str = "cpu"
+    batch_size: int = BATCH_SIZE
+
+    @property
+    def store(self) -> Results:
+        """The results folder, opened."""
+        return Results(Path(self.results))
+
+
+HERE = Place()
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a weights file does not say of itself, as the user gives it.
+
+    Attributes:
+        model: the model source; beside one of our checkpoints it says that this file may be run.
+        dataset: the data set it classifies; empty for our own checkpoints.
+        mean: of its normalisation, a channel; empty for the data set's.
+        std: likewise.
+    """
+
+    model: str = ""
+    dataset: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+def recipe(settings: Mapping[str, object], where: str = "recipe") -> Recipe:
+    """Return the recipe of ``settings``: fields of ``Recipe``, perhaps a ``preset``; the augmentation in any form.
+
+    Raises:
+        UserError: a field or the augmentation is unknown or refused.
+    """
+    given = dict(settings)
+    if "augmentation" in given:
+        given["augmentation"] = augmentations.canonical(str(given["augmentation"]))
+    return make_recipe(given, where)
+
+
+def train(
+    settings: Mapping[str, object], out: Path | str = "", *, place: Place = HERE, progress: Progress = silent
+) -> Checkpoint:
+    """Return the checkpoint of a recipe, trained into the folder ``out``; an interrupted call goes on where it was.
+
+    Args:
+        settings: fields of ``Recipe``, such as ``{"dataset": "digits", "model": "small_cnn"}``.
+        out: the run folder; empty for one named after the recipe in ``runs/``.
+        place: where data sets are, and the device.
+        progress: told in steps.
+
+    Raises:
+        UserError: the recipe, the data or the folder is at fault.
+    """
+    made = recipe(settings)
+    folder = Path(out) if out else Path("runs") / made.folder
+    return training.train(made, Path(place.data_dir), folder, device=place.device, progress=progress)
+
+
+def open_checkpoint(argument: Path | str, foreign: Foreign, data_dir: Path) -> tuple[Checkpoint, Path]:
+    """Return the checkpoint a user names, and where it lies.
+
+    Args:
+        argument: a run folder, one of our ``.safetensors``, a weights file (with ``foreign``), or a model source with
+            cached pretrained weights.
+        foreign: what a weights file does not say of itself.
+        data_dir: where its data set is.
+
+    Raises:
+        UserError: it cannot be found, read or understood.
+    """
+    path = Path(argument)
+    if path.is_dir():
+        if not (path / CHECKPOINT).exists():
+            raise UserError(f"{path} holds no {CHECKPOINT}; it is no run folder, or training is not done: train again")
+        path = path / CHECKPOINT
+    if path.is_file():
+        return (stranger(path, foreign, data_dir) if foreign.dataset else load(path)), path
+    if "/" in str(argument) and split(str(argument))[0] in ("timm", "torchvision", "hf-hub"):
+        return load_pretrained(str(argument), dataset=foreign.dataset or "imagenet"), path
+    raise UserError(f"no checkpoint at {path}: expected a run folder, a weights file, or a source such as timm/NAME")
+
+
+def stranger(path: Path, foreign: Foreign, data_dir: Path) -> Checkpoint:
+    """Return the checkpoint in a weights file that says nothing of itself.
+
+    Raises:
+        UserError: the model is not named, or the file does not fit.
+    """
+    if not foreign.model:
+        raise UserError(f"{path}: give --model SOURCE, such as path/to/net.py:resnet20, beside --dataset")
+    dataset = open_dataset(foreign.dataset, data_dir)
+    return load_foreign(
+        path,
+        foreign.model,
+        dataset=dataset.name,
+        classes=dataset.classes,
+        mean=foreign.mean or dataset.mean,
+        std=foreign.std or dataset.std,
+    )
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An evaluation before it is done: the checkpoint, where it lies, and its cells.
+
+    Attributes:
+        checkpoint: what is evaluated.
+        path: where it lies.
+        trusted: model sources that may be a file that is run.
+        cells: what there is to do.
+    """
+
+    checkpoint: Checkpoint
+    path: Path
+    trusted: tuple[str, ...]
+    cells: evaluation.Plan
+
+
+def plan(
+    checkpoint: Path | str,
+    benchmarks: Mapping[str, int] | int = 0,
+    *,
+    foreign: Foreign = Foreign(),
+    place: Place = HERE,
+) -> Planned:
+    """Return what an evaluation would do (see ``evaluate``)."""
+    data_dir = Path(place.data_dir)
+    opened, path = open_checkpoint(checkpoint, foreign, data_dir)
+    cells = evaluation.plan(opened, benchmarks, data_dir, place.store, device=place.device, batch_size=place.batch_size)
+    return Planned(opened, path, (foreign.model,), cells)
+
+
+def evaluate(
+    checkpoint: Path | str,
+    benchmarks: Mapping[str, int] | int = 0,
+    *,
+    foreign: Foreign = Foreign(),
+    place: Place = HERE,
+    progress: Progress = silent,
+) -> Planned:
+    """Predict what is missing of a checkpoint's cells, and return what the plan was.
+
+    Args:
+        checkpoint: see ``open_checkpoint``.
+        benchmarks: name to how many test images, 0 for all; a number is that of every benchmark.
+        foreign: what a weights file does not say of itself.
+        place: where data sets and results are, and the device.
+        progress: told in images.
+
+    Raises:
+        UserError: the checkpoint, the data or the results folder is at fault.
+    """
+    planned = plan(checkpoint, benchmarks, foreign=foreign, place=place)
+    carry_out(planned, place, progress)
+    return planned
+
+
+def carry_out(planned: Planned, place: Place = HERE, progress: Progress = silent) -> None:
+    """Predict the missing cells of an evaluation."""
+    evaluation.evaluate(
+        planned.cells, planned.checkpoint, planned.path, place.store, trusted=planned.trusted, progress=progress
+    )
+
+
+def score(
+    selections: Sequence[str] = (),
+    *,
+    place: Place = HERE,
+    benchmarks: Mapping[str, int] | None = None,
+    name: str = "",
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Return the tidy table of scores of stored predictions.
+
+    Args:
+        selections: which checkpoints, see ``results.selection.select``; none for all.
+        place: where results are.
+        benchmarks: name to limit: only these; None for all.
+        name: keeps it as ``scores/<name>.csv.gz``; empty keeps nothing.
+        progress: told in checkpoints.
+
+    Raises:
+        UserError: a selection names nothing, or nothing is evaluated.
+    """
+    store = place.store
+    records = store.checkpoints()
+    if not records:
+        raise UserError(f"{store.root} holds no evaluated checkpoint; run: robustbench-msda evaluate CHECKPOINT")
+    chosen = select(selections, records) if selections else list(records.values())
+    frame = scoring.score(store, chosen, benchmarks, progress=progress)
+    if name:
+        write_scores(frame, store.root / "scores" / f"{name}.csv.gz")
+    return frame
+
+
+def compare(
+    baseline: Sequence[str],
+    treatment: Sequence[str],
+    *,
+    place: Place = HERE,
+    limit: int = 0,
+    name: str = "",
+) -> pd.DataFrame:
+    """Return what the treatment did to each class, against the baseline (see ``comparison.compare``).
+
+    Args:
+        baseline: selections of checkpoints, the seeds of one group for each model.
+        treatment: selections of checkpoints, any number of groups.
+        place: where results are.
+        limit: of the clean predictions, 0 for the whole test set.
+        name: keeps it as ``comparisons/<name>.csv``; empty keeps nothing.
+
+    Raises:
+        UserError: a selection names nothing, or the two sides are not comparable.
+    """
+    store = place.store
+    records = store.checkpoints()
+    frame = comparison.compare(store, select(baseline, records), select(treatment, records), limit=limit)
+    if name:
+        write_comparison(frame, store.root / "comparisons" / f"{name}.csv")
+    return frame
+
+
+def write_comparison(frame: pd.DataFrame, path: Path) -> None:
+    """Write a comparison as CSV, whole."""
+    write_whole(path, lambda temporary: frame.to_csv(temporary, index=False, float_format="%.9g"))
+
+
+def short_augmentation(made: Recipe) -> str:
+    """Return the augmentation of a recipe as tables print it."""
+    return augmentations.short(made.augmentation)

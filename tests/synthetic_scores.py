@@ -1,0 +1,142 @@
+"""Score rows and comparisons like those of a real study, made from a seeded generator, for tests of reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from robustbench_msda.records import COLUMNS
+
+AUGMENTATIONS = ("vanilla", "mixup", "cutmix", "dropmix(rate=0.4, of=cutmix)")
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CORRUPTIONS = (
+    "brightness",
+    "contrast",
+    "fog",
+    "gaussian_noise",
+    "impulse_noise",
+    "jpeg_compression",
+    "pixelate",
+    "snow",
+)
+ATTACKS = {"fgsm": ("fgsm()", 1.0), "pgd": ("pgd(steps=10, rel_stepsize=0.25)", 1.4)}
+EPSILONS = ("1/255", "2/255", "4/255", "8/255")
+BINS = 15
+IMAGES = 1000
+
+
+def scores_frame(
+    augmentations: Sequence[str] = AUGMENTATIONS,
+    seeds: int = 2,
+    classes: Sequence[str] = CLASSES,
+    dataset: str = "digits",
+    model: str = "small_cnn",
+) -> pd.DataFrame:
+    """Return the score rows of ``seeds`` networks of each of ``augmentations`` on every benchmark."""
+    rows = []
+    for place, augmentation in enumerate(augmentations):
+        for seed in range(seeds):
+            rng = np.random.default_rng([place, seed, len(classes)])
+            who = {
+                "fingerprint": f"{dataset}{model}{place:03d}{seed:03d}".encode().hex()[-12:],
+                "group": f"{place:012x}",
+                "seed": str(seed),
+                "dataset": dataset,
+                "model": model,
+                "augmentation": augmentation,
+            }
+            rows += [who | row for row in network_rows(rng, place, classes, dataset)]
+    frame = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    text = [name for name in COLUMNS if name not in ("value", "n", "low", "high")]
+    frame[text] = frame[text].astype(object).where(frame[text].notna(), "").astype(str)
+    return frame.astype({"value": float, "n": int, "low": float, "high": float})
+
+
+def network_rows(
+    rng: np.random.Generator, place: int, classes: Sequence[str], dataset: str
+) -> Iterator[dict[str, object]]:
+    """Yield the rows of one network without who it is."""
+    clean = {"benchmark": "clean", "world": "c1ea0000", "subset": "all", "n": IMAGES}
+    error = 0.12 - 0.01 * place + rng.normal(0, 0.004)
+    yield clean | {"metric": "error", "value": error, "low": error - 0.02, "high": error + 0.02}
+    yield clean | {"metric": "rms_calibration", "value": 0.05 + 0.02 * (place % 2) + rng.uniform(0, 0.01)}
+    per_class = IMAGES // len(classes)
+    for k, name in enumerate(classes):
+        correct = rng.binomial(per_class, np.clip(1 - error + 0.06 * math.sin(2.4 * k + place), 0, 1))
+        yield clean | {"metric": "correct_count", "subset": name, "value": correct, "n": per_class}
+        yield clean | {"metric": "recall", "subset": name, "value": correct / per_class, "n": per_class}
+    for k, n in enumerate(rng.multinomial(IMAGES, np.arange(1, BINS + 1) ** 2 / sum(np.arange(1, BINS + 1) ** 2))):
+        if n:
+            here = clean | {"subset": f"bin {k + 1}/{BINS}", "n": int(n)}
+            confidence = (k + 0.5) / BINS
+            yield here | {"metric": "bin_confidence", "value": confidence}
+            accuracy = np.clip(confidence + rng.normal(0.03 * (place - 1), 0.03), 0, 1)
+            yield here | {"metric": "bin_accuracy", "value": accuracy}
+    yield from corruption_rows(rng, error, f"{dataset}_c_made")
+    for name, (condition, strength) in ATTACKS.items():
+        attack = {"benchmark": name, "world": "a77ac000", "condition": condition, "subset": "all", "n": 400}
+        for level in EPSILONS:
+            epsilon = float(level.split("/")[0]) / 255
+            value = 1 - (1 - error) * math.exp(-strength * 40 * epsilon * (1 + 0.2 * place)) + rng.normal(0, 0.004)
+            yield attack | {"level": level, "metric": "error", "value": min(value, 1.0)}
+
+
+def corruption_rows(rng: np.random.Generator, error: float, benchmark: str) -> Iterator[dict[str, object]]:
+    """Yield the errors under corruption, their means over severities, and the mean over corruptions."""
+    at = {"benchmark": benchmark, "world": "c0440000", "subset": "all", "n": IMAGES}
+    means = []
+    for k, name in enumerate(CORRUPTIONS):
+        errors = np.clip(error + (0.03 + 0.012 * k) * np.arange(1, 6) + rng.normal(0, 0.01, 5), 0, 1)
+        means.append(errors.mean())
+        for severity, value in enumerate(errors, 1):
+            yield at | {"metric": "error", "condition": name, "level": str(severity), "value": value}
+        yield at | {"metric": "corruption_error", "condition": name, "value": errors.mean(), "n": 5 * IMAGES}
+    flags = f"made; {len(means)} of 15 corruptions"
+    yield at | {"metric": "mean_corruption_error", "value": float(np.mean(means)), "n": len(means), "flags": flags}
+
+
+def comparison_frame(scores: pd.DataFrame, baseline: str = "vanilla") -> pd.DataFrame:
+    """Return a comparison of every augmentation of ``scores`` with ``baseline``; intervals and p are made up."""
+    rows: list[dict[str, object]] = []
+    counts = scores[scores["metric"] == "correct_count"]
+    for (dataset, model), group in counts.groupby(["dataset", "model"]):
+        table = group.pivot_table(index="subset", columns=["augmentation", "seed"], values="value", sort=False)
+        total = group.groupby("subset", sort=False)["n"].first()
+        for treatment in [name for name in group["augmentation"].unique() if name != baseline]:
+            pair = {"dataset": dataset, "model": model, "baseline": baseline, "treatment": treatment}
+            seeds = {"seeds_baseline": table[baseline].shape[1], "seeds_treatment": table[treatment].shape[1]}
+            rows += [pair | seeds | row for row in pair_rows(table[baseline], table[treatment], total)]
+    return pd.DataFrame(rows)
+
+
+def pair_rows(before: pd.DataFrame, after: pd.DataFrame, total: pd.Series[int]) -> Iterator[dict[str, object]]:
+    """Yield the rows of one pair of sides, whose tables hold correct counts, a column a seed."""
+    change = after.mean(axis=1) / total - before.mean(axis=1) / total
+    by_seed = after.div(total, axis=0).sub(before.mean(axis=1) / total, axis=0)
+    flags = "p: paired image bootstrap, fewer than 4 seeds a side"
+    for name in total.index:
+        value = float(change[name])
+        yield {
+            **{"metric": "recall_change", "subset": name, "value": value, "n": int(total[name]), "flags": flags},
+            **{"low": value - 0.03, "high": value + 0.03, "significant": "yes" if abs(value) > 0.03 else "no"},
+            **{"seed_low": float(by_seed.loc[name].min()), "seed_high": float(by_seed.loc[name].max())},
+            **{"p": min(1.0, 0.001 / (abs(value) + 1e-3)), "q": min(1.0, 0.002 / (abs(value) + 1e-3))},
+        }
+    sums = {"subset": "all", "n": len(total)}
+    degraded, improved = change[change < 0], change[change > 0]
+    yield sums | {"metric": "n_degraded_classes", "value": len(degraded)}
+    yield sums | {"metric": "n_improved_classes", "value": len(improved)}
+    yield sums | {"metric": "n_tied_classes", "value": int((change == 0).sum())}
+    yield sums | {"metric": "n_degraded_significant", "value": int((degraded < -0.03).sum())}
+    for name, part in (("degraded", degraded), ("improved", improved)):
+        mean = {
+            "metric": f"mean_recall_change_{name}",
+            "value": part.mean(),
+            "spread": part.std(ddof=0),
+            "n": len(part),
+        }
+        yield sums | mean
+    yield sums | {"metric": "n_degraded_null_median", "value": math.nan, "flags": "needs 4 seeds a side"}
