@@ -12,7 +12,7 @@ from robustbench_msda import augmentations
 from robustbench_msda.benchmarks import Setting, benchmarks_of
 from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.errors import pick
-from robustbench_msda.evaluation.plan import Task, images_of
+from robustbench_msda.evaluation.planning import Task, images_of
 from robustbench_msda.models.checkpoints import network
 from robustbench_msda.models.normalisation import Normalised
 from robustbench_msda.models.sources import build

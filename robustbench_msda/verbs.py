@@ -11,7 +11,7 @@ import pandas as pd
 from robustbench_msda import augmentations, comparison, evaluation, scoring, training
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UserError
-from robustbench_msda.evaluation.plan import BATCH_SIZE
+from robustbench_msda.evaluation.planning import BATCH_SIZE
 from robustbench_msda.files import write_whole
 from robustbench_msda.models.checkpoints import Checkpoint, load, load_foreign, load_pretrained
 from robustbench_msda.models.sources import split

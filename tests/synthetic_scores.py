@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from robustbench_msda.records import COLUMNS
+from robustbench_msda.records import COLUMNS, digest
 
 AUGMENTATIONS = ("vanilla", "mixup", "cutmix", "dropmix(rate=0.4, of=cutmix)")
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -41,8 +41,8 @@ def scores_frame(
         for seed in range(seeds):
             rng = np.random.default_rng([place, seed, len(classes)])
             who = {
-                "fingerprint": f"{dataset}{model}{place:03d}{seed:03d}".encode().hex()[-12:],
-                "group": f"{place:012x}",
+                "fingerprint": digest([dataset, model, place, seed])[:12],
+                "group": digest([dataset, model, place])[:12],
                 "seed": str(seed),
                 "dataset": dataset,
                 "model": model,
@@ -114,7 +114,8 @@ def comparison_frame(scores: pd.DataFrame, baseline: str = "vanilla") -> pd.Data
 
 def pair_rows(before: pd.DataFrame, after: pd.DataFrame, total: pd.Series[int]) -> Iterator[dict[str, object]]:
     """Yield the rows of one pair of sides, whose tables hold correct counts, a column a seed."""
-    change = after.mean(axis=1) / total - before.mean(axis=1) / total
+    scaled = after.sum(axis=1) * before.shape[1] - before.sum(axis=1) * after.shape[1]
+    change = scaled / (total * before.shape[1] * after.shape[1])
     by_seed = after.div(total, axis=0).sub(before.mean(axis=1) / total, axis=0)
     flags = "p: paired image bootstrap, fewer than 4 seeds a side"
     for name in total.index:

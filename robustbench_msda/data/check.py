@@ -48,8 +48,8 @@ def check_one(name: str, data_dir: Path) -> DataStatus:
         if dataset.root is None:
             return DataStatus(name, "embedded", "", describe(dataset), get)
         _check_hashes(data_dir / name)
-    except MissingData as error:
-        return DataStatus(name, "not found", where, str(error), get)
+    except MissingData:
+        return DataStatus(name, "not found", where, "not prepared", get)
     except DamagedData as error:
         return DataStatus(name, "damaged", where, str(error), get)
     return DataStatus(name, "found", where, describe(dataset), get)

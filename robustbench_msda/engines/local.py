@@ -24,6 +24,8 @@ def run(items: Sequence[WorkItem], workers: int = 1, *, threads: int = 0, progre
         progress: told after each item.
     """
     check(items)
+    if workers < 1:
+        raise ValueError(f"expected at least one worker, got {workers}")
     threads = threads or max(1, (os.cpu_count() or 1) // workers)
     outcomes = _here(items, threads, progress) if workers == 1 else _spread(items, workers, threads, progress)
     return [outcomes[item.id] for item in items]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_msda.evaluation.plan import Plan, Task, plan
+from robustbench_msda.evaluation.planning import Plan, Task, plan
 from robustbench_msda.evaluation.run import evaluate
 
 __all__ = ["Plan", "Task", "evaluate", "plan"]

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from robustbench_msda import __version__, augmentations
-from robustbench_msda.evaluation.plan import Plan, Task, images_of, test_size
+from robustbench_msda.evaluation.planning import Plan, Task, images_of, test_size
 from robustbench_msda.models.checkpoints import Checkpoint, network
 from robustbench_msda.prediction import predict
 from robustbench_msda.progress import Progress, silent

@@ -34,12 +34,13 @@ DPI = 150
 
 @dataclass(frozen=True)
 class FigureFile:
-    """A figure on disk, and the words that go with it (see ``Drawing``)."""
+    """A figure on disk, its width and height in inches, and the words that go with it (see ``Drawing``)."""
 
     name: str
     title: str
     caption: str
     alt: str
+    inches: tuple[float, float]
     svg: Path
     png: Path
 
@@ -93,4 +94,5 @@ def write_figure(drawing: Drawing, out: Path) -> FigureFile:
     # A date or a version would make equal figures differ.
     write_whole(svg, lambda path: drawing.figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None}))
     write_whole(png, lambda path: drawing.figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}))
-    return FigureFile(drawing.name, drawing.title, drawing.caption, drawing.alt, svg, png)
+    width, height = (float(side) for side in drawing.figure.get_size_inches())
+    return FigureFile(drawing.name, drawing.title, drawing.caption, drawing.alt, (width, height), svg, png)

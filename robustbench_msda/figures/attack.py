@@ -48,7 +48,7 @@ def curves(rows: pd.DataFrame, clean: pd.DataFrame, styles: dict[str, LineStyle]
     legend_below(figure, styles)
     return Drawing(
         name=file_name("attack_curves", dataset, model),
-        title=f"Error under attack on {dataset}",
+        title=f"Error under attack: {model} on {dataset}",
         caption=(
             f"Error (%) of {model} on the test images of {dataset} under white-box attack; an image that is wrong "
             f"without attack counts as wrong. {images(rows)} Lines and bands: {over_networks(drawn)}"

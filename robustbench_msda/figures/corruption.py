@@ -57,7 +57,7 @@ def by_severity(rows: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
     legend_below(figure, styles)
     return Drawing(
         name=file_name("corruption_by_severity", dataset, model, benchmark),
-        title=f"Error by severity on {benchmark}",
+        title=f"Error by severity: {model} on {benchmark}",
         caption=(
             f"Error (%) of {model} on the test images of {dataset} under each corruption of {benchmark} "
             f"({rows['n'].max():,} images a severity). Lines and bands: {over_networks(drawn)}"
@@ -92,7 +92,7 @@ def heatmap(rows: pd.DataFrame) -> Drawing:
     (worst, label), highest = max(means.items(), key=lambda item: item[1].mean)
     return Drawing(
         name=file_name("corruption_heatmap", dataset, model, benchmark),
-        title=f"Error under corruption on {benchmark}",
+        title=f"Error under corruption: {model} on {benchmark}",
         caption=(
             f"Error (%) of {model} on the test images of {dataset} under each corruption of {benchmark}, averaged over "
             f"its severities; last row: mean over corruptions{f' ({flags})' if flags else ''}. "

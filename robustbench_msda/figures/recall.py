@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -57,7 +58,7 @@ def one_change(rows: pd.DataFrame, limits: tuple[float, float]) -> Drawing:
     figure = new_figure(f"{treatment} against {baseline}: {told}", 3.8)
     axes = figure.subplots()
     draw_bars(axes, ordered)
-    explain(figure, bool(ordered["q"].notna().any()))
+    explain(figure, ordered)
     axes.set_ylim(*limits)
     axes.set_title(f"{model} on {dataset} · {networks(first)}", color=FAINT)
     name_classes(axes, list(ordered["subset"]))
@@ -66,7 +67,7 @@ def one_change(rows: pd.DataFrame, limits: tuple[float, float]) -> Drawing:
     extremes = f"highest {named(first)}, lowest {named(last)}"
     return Drawing(
         name=file_name("recall_change", dataset, model, treatment, "vs", baseline),
-        title=f"Recall change of {treatment} against {baseline}",
+        title=f"Recall change of {treatment} against {baseline}: {model} on {dataset}",
         caption=(
             f"Change of the recall of every class on the clean test set in percentage points, of {model} on {dataset}, "
             f"averaged over networks first ({networks(first)}): {told}; {extremes}. Thin lines: range over "
@@ -111,11 +112,13 @@ def draw_bars(axes: Axes, rows: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def explain(figure: Figure, tested: bool) -> None:
-    """Draw the legend below the axes, where no bar can reach."""
-    names = {"improved": Patch(color=IMPROVED), "degraded": Patch(color=DEGRADED)}
-    pale = {"not significant": Patch(color=INK, alpha=PALE)} if tested else {}
-    drawn = names | pale | {"range over networks": Line2D([], [], color=INK, linewidth=1.1)}
+def explain(figure: Figure, rows: pd.DataFrame) -> None:
+    """Draw the legend below the axes, where no bar can reach, of what ``rows`` have."""
+    drawn: dict[str, Artist] = {"improved": Patch(color=IMPROVED), "degraded": Patch(color=DEGRADED)}
+    if rows["q"].notna().any():
+        drawn["not significant"] = Patch(color=INK, alpha=PALE)
+    if (rows["seed_high"] > rows["seed_low"]).any():
+        drawn["range over networks"] = Line2D([], [], color=INK, linewidth=1.1)
     figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=len(drawn), handlelength=1.0)
 
 

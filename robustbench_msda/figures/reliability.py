@@ -48,7 +48,7 @@ def diagrams(rows: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
     told = "; ".join(f"{label} {texts[label]}" for label in styles if label in texts)
     return Drawing(
         name=file_name("reliability", dataset, model),
-        title=f"Reliability on {dataset}",
+        title=f"Reliability: {model} on {dataset}",
         caption=(
             f"Accuracy against confidence of {model} on the clean test images of {dataset}, in bins of equal width: "
             "points are pooled over networks, their area is the share of images, thin lines are the single networks. "

@@ -158,7 +158,8 @@ def read_predictions(path: Path) -> Predictions:
         DamagedData: the file is not one this package wrote, or is cut short.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, for NumPy leaves the file open where it is no archive.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             columns = {name: file[name] for name in file.files}
         predictions = Predictions(**columns)
     except UNREADABLE as error:

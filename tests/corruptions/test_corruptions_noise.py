@@ -21,7 +21,17 @@ from robustbench_msda.streams import stream
 GREYS = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(8, 3, 16, 16)
 
 
-@pytest.mark.parametrize("photons", sorted({int(level[0]) for levels in SHOT_NOISE.values() for level in levels}))
+PHOTONS = sorted({int(level[0]) for levels in SHOT_NOISE.values() for level in levels})
+
+
+@pytest.mark.parametrize("photons", PHOTONS)
+def test_every_count_becomes_the_grey_level_of_the_formula(photons):
+    counts = np.arange(2 * photons, dtype=np.int16)
+    expected = (np.clip(counts / photons, 0, 1) * 255).astype(np.uint8)
+    np.testing.assert_array_equal(noise.from_counts(torch.from_numpy(counts), photons).numpy(), expected)
+
+
+@pytest.mark.parametrize("photons", PHOTONS)
 def test_poisson_counts_equal_scipys_quantiles(photons):
     generator = torch.Generator().manual_seed(photons)
     uniforms = torch.rand(GREYS.shape, generator=generator)
