@@ -1,1 +1,155 @@
 """Reports from stored scores: tables, charts and the page of a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from robustbench_msda import figures, tables
+from robustbench_msda.errors import DamagedData
+from robustbench_msda.page import build_page
+from robustbench_msda.results.scores import read_scores
+from robustbench_msda.tables.markdown import to_markdown
+
+TEXT = ("dataset", "model", "baseline", "treatment", "metric", "subset", "significant", "flags")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        overview: the overview table, in Markdown; empty where the scores have no rows for it.
+        paths: every file.
+        skipped: tables and figures that were not built, and why.
+    """
+
+    overview: str
+    paths: tuple[Path, ...]
+    skipped: dict[str, str]
+
+
+def build(name: str, results: Path, reports: Path) -> Report:
+    """Write the tables, figures and page of the scores ``name`` to ``<reports>/<name>``.
+
+    Args:
+        name: of ``scores/<name>.csv.gz`` in the results folder; its comparison and description are used where they are.
+        results: the results folder.
+        reports: where reports are.
+
+    Raises:
+        MissingData: there are no such scores.
+        UserError: a file cannot be read or written.
+    """
+    scores, comparison, out = read_scores(scores_path(name, results)), read_comparison(name, results), reports / name
+    built, drawn = tables.build_tables(scores, comparison, out), figures.build_figures(scores, comparison, out)
+    described = description(name, results)
+    title = str(described.get("claim", f"Scores {name}"))
+    page = build_page(title, out, built.tables, drawn.figures, facts(described), notes(scores))
+    overview = next((to_markdown(table) for table in built.tables if table.name == "overview"), "")
+    return Report(overview, (*built.paths, *drawn.paths, page), built.skipped | drawn.skipped)
+
+
+def build_tables(
+    name: str, results: Path, reports: Path, names: Sequence[str] | None = None
+) -> tuple[tuple[Path, ...], dict[str, str]]:
+    """Write the tables ``names`` of the scores ``name``; return their files, and why others were not built."""
+    scores, comparison = read_scores(scores_path(name, results)), read_comparison(name, results)
+    built = tables.build_tables(scores, comparison, reports / name, names)
+    return built.paths, built.skipped
+
+
+def build_figures(
+    name: str, results: Path, reports: Path, names: Sequence[str] | None = None
+) -> tuple[tuple[Path, ...], dict[str, str]]:
+    """Draw the figures ``names`` of the scores ``name``; return their files, and why others were not built."""
+    scores, comparison = read_scores(scores_path(name, results)), read_comparison(name, results)
+    drawn = figures.build_figures(scores, comparison, reports / name, names)
+    return drawn.paths, drawn.skipped
+
+
+def draw_comparison(comparison: pd.DataFrame, out: Path) -> tuple[Path, ...]:
+    """Draw the recall changes of ``comparison`` below ``out`` and return the files."""
+    return figures.build_figures(pd.DataFrame(), comparison, out, ["recall_change"]).paths
+
+
+def scores_path(name: str, results: Path) -> Path:
+    """Return where the scores ``name`` are."""
+    return results / "scores" / f"{name}.csv.gz"
+
+
+def read_comparison(name: str, results: Path) -> pd.DataFrame:
+    """Return the comparison ``name``, or an empty frame where there is none.
+
+    Raises:
+        DamagedData: the file is not a comparison.
+    """
+    path = results / "comparisons" / f"{name}.csv"
+    if not path.exists():
+        return pd.DataFrame()
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[])
+        numbers = [column for column in frame.columns if column not in TEXT]
+        return frame.assign(**{column: pd.to_numeric(frame[column].replace("", "nan")) for column in numbers})
+    except (ValueError, OSError) as error:
+        raise DamagedData(f"{path} is not a comparison ({error}); delete it and run the study again") from None
+
+
+def description(name: str, results: Path) -> dict[str, object]:
+    """Return what a study said of itself in ``<name>.json``; nothing where it said nothing.
+
+    Raises:
+        DamagedData: the file is not JSON.
+    """
+    path = results / f"{name}.json"
+    if not path.exists():
+        return {}
+    try:
+        found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise DamagedData(f"{path} is not a study's description ({error}); run the study again") from None
+    return found
+
+
+def facts(described: dict[str, object]) -> dict[str, str]:
+    """Return what the numbers rest on, in words: recipe, benchmarks, machine, hours, command and commit."""
+    if not described:
+        return {}
+    machine, hours, benchmarks, recipes = (
+        dict(described[key]) if isinstance(described[key], dict) else {}  # type: ignore[call-overload]
+        for key in ("machine", "hours", "benchmarks", "recipes")
+    )
+    shared = shared_settings(list(recipes.values()))
+    return {
+        "recipe": ", ".join(f"{name} {value}" for name, value in shared.items()),
+        "networks": str(len(recipes)),
+        "test images": ", ".join(f"{name}: {limit or 'all'}" for name, limit in benchmarks.items()),
+        "machine": ", ".join(f"{name} {value}" for name, value in machine.items()),
+        "hours": ", ".join(f"{name} {value}" for name, value in hours.items()) + " (worker hours)",
+        "command": str(described["command"]),
+        "commit": str(described["commit"]),
+        "made": str(described["created"]),
+    }
+
+
+def shared_settings(recipes: Sequence[dict[str, object]]) -> dict[str, object]:
+    """Return the fields that all ``recipes`` have in common, but for empty ones."""
+    first = recipes[0] if recipes else {}
+    return {
+        name: value
+        for name, value in first.items()
+        if value not in ({}, [], 0, None) and all(recipe[name] == value for recipe in recipes)
+    }
+
+
+def notes(scores: pd.DataFrame) -> list[str]:
+    """Return what a reader should know first: which stimuli were made here, and what an aggregate is of."""
+    told = []
+    for flag in sorted(set(scores["flags"]) - {""}):
+        metrics = ", ".join(sorted(set(scores.loc[scores["flags"] == flag, "metric"])))
+        told.append(f"{metrics}: {flag}. Stimuli made from the test images are not the official files.")
+    return told

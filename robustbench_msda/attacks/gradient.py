@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 import numpy as np
 from eagerpy.astensor import astensor
 from eagerpy.tensor.tensor import Tensor as EagerTensor

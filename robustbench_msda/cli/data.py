@@ -44,7 +44,8 @@ def check(data_dir: Path) -> None:
     from robustbench_msda.cli.display import table
     from robustbench_msda.data.check import check as check_data
 
-    rows = [
-        [status.name, status.state, str(status.where), status.detail or status.how] for status in check_data(data_dir)
-    ]
+    rows = []
+    for status in check_data(data_dir):
+        told = (status.detail, status.get) if status.state == "not found" else (status.detail,)
+        rows.append([status.name, status.state, status.where, "; ".join(filter(None, told))])
     table(["data set", "state", "where", ""], rows)

@@ -71,7 +71,7 @@ def _drain(
             error = future.exception()
             broken = broken or isinstance(error, BrokenProcessPool)
             outcomes[item.id] = future.result() if error is None else Outcome(item.id, describe(error))
-        progress(len(outcomes), total)
+        progress(len(outcomes), total, failures(outcomes))
 
 
 def _hand_out(

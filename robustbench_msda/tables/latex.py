@@ -12,6 +12,7 @@ LONGEST = 40
 # What \footnotesize fits on a line of the usual conference styles, in characters.
 WIDEST = 100
 GAP = 2
+SETTING = r"\centering\footnotesize\setlength{\tabcolsep}{4pt}\setlength{\belowcaptionskip}{6pt}"
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -49,7 +50,7 @@ def to_latex(table: TableData) -> str:
 
 def float_lines(caption: Sequence[str], panels: Sequence[tuple[str, list[str], list[str]]]) -> Iterator[str]:
     """Yield a floating table whose panels stand below each other."""
-    yield from (r"\begin{table}", r"\centering\footnotesize\setlength{\tabcolsep}{4pt}", *caption)
+    yield from (r"\begin{table}", SETTING, *caption)
     for number, (layout, header, body) in enumerate(panels):
         yield from ([r"\par\medskip"] if number else [])
         yield from (rf"\begin{{tabular}}{{{layout}}}", r"\toprule", *header, *body, r"\bottomrule", r"\end{tabular}")
@@ -99,16 +100,28 @@ def span_lines(columns: Sequence[Column]) -> list[str]:
 
 
 def column_panels(columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> list[list[int]]:
-    """Return the numbers of the columns of each panel; leading text columns are repeated, spans kept whole."""
+    """Return the numbers of the columns of each panel: as few panels as fit the line, about equally wide.
+
+    Leading text columns are repeated; the columns of a span stay together where they fit.
+    """
     widths = [max([len(column.title), *(len(line[k]) for line in texts)]) + GAP for k, column in enumerate(columns)]
     lead = [k for k, _ in itertools.takewhile(lambda pair: pair[1].format == "text", enumerate(columns))]
     room = WIDEST - sum(widths[k] for k in lead)
+    pieces = list(column_pieces(columns, widths, range(len(lead), len(columns)), room))
+    widest = max([sum(widths[k] for k in piece) for piece in pieces], default=0)
+    fewest = len(filled(pieces, widths, max(room, widest)))
+    balanced = (filled(pieces, widths, narrower) for narrower in range(widest, max(room, widest) + 1))
+    return [[*lead, *panel] for panel in next(panels for panels in balanced if len(panels) == fewest)]
+
+
+def filled(pieces: Sequence[Sequence[int]], widths: Sequence[int], room: int) -> list[list[int]]:
+    """Return the column numbers of each panel when every panel takes the pieces that fit its ``room``."""
     panels: list[list[int]] = [[]]
-    for piece in column_pieces(columns, widths, range(len(lead), len(columns)), room):
+    for piece in pieces:
         if panels[-1] and sum(widths[k] for k in [*panels[-1], *piece]) > room:
             panels.append([])
         panels[-1] += piece
-    return [[*lead, *panel] for panel in panels]
+    return panels
 
 
 def column_pieces(

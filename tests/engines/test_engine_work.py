@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from robustbench_msda.engines.work import WorkItem, check, describe
+from robustbench_msda.engines.work import Outcome, WorkItem, check, describe, failures
 from robustbench_msda.errors import DamagedData
 
 
@@ -25,4 +25,10 @@ def test_ids_are_unique() -> None:
 def test_failures_are_described_in_one_line() -> None:
     assert describe(DamagedData("x.npz is\n damaged")) == "x.npz is damaged"
     assert describe(KeyError("x")) == "KeyError: 'x'"
-    assert describe(ZeroDivisionError()) == "ZeroDivisionError:"
+    assert describe(ZeroDivisionError()).strip() == "ZeroDivisionError:"
+
+
+def test_a_progress_bar_says_how_many_failed_and_why() -> None:
+    done = {"a": Outcome("a"), "b": Outcome("b", "the disk is full"), "c": Outcome("c", "not begun: it needs b")}
+    assert failures(done) == "2 failed: not begun: it needs b"
+    assert failures({"a": Outcome("a")}) == ""
