@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,9 @@ class Change:
     seeds_baseline: int = 0
     seeds_treatment: int = 0
     flags: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(Change))
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def compare(
         check_comparable(before, after)
         sides = side(results, before, limit), side(results, after, limit)
         rows += changes(after[0], *sides, replicates)
-    return pd.DataFrame([vars(row) for row in rows], columns=list(Change.__dataclass_fields__))
+    return pd.DataFrame([vars(row) for row in rows], columns=list(COLUMNS))
 
 
 def groups(records: Iterable[CheckpointRecord]) -> list[list[CheckpointRecord]]:
@@ -267,11 +270,11 @@ def overall_changes(  # noqa: PLR0913
 
 
 def null_row(blank: Change, before: Side, after: Side) -> Change:
-    """Return the median of N_DC were the treatment nothing but other seeds, and the p of as many or more."""
+    """Return the median of N_DC were the treatment nothing but other seeds, and the two-sided p of what was seen."""
     row: dict[str, Any] = {"metric": "n_degraded_null_median"}
     if min(len(before.counts), len(after.counts)) < MIN_SEEDS:
         return replace(blank, **row, flags=f"needs {MIN_SEEDS} seeds a side")
     null = n_degraded_null(before.counts, after.counts)
     low, high = np.quantile(null, [0.025, 0.975])
-    p = float((null >= null[0]).mean())
+    p = min(1.0, 2 * float(min((null >= null[0]).mean(), (null <= null[0]).mean())))
     return replace(blank, **row, value=float(np.median(null)), low=float(low), high=float(high), p=p)

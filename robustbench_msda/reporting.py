@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from robustbench_msda import figures, tables
+from robustbench_msda.comparison import COLUMNS
 from robustbench_msda.errors import DamagedData
 from robustbench_msda.page import build_page
 from robustbench_msda.results.scores import read_scores
@@ -91,11 +92,11 @@ def read_comparison(name: str, results: Path) -> pd.DataFrame:
     path = results / "comparisons" / f"{name}.csv"
     if not path.exists():
         return pd.DataFrame()
+    missing = {name: [""] for name in COLUMNS if name not in TEXT}
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[])
-        numbers = [column for column in frame.columns if column not in TEXT]
-        return frame.assign(**{column: pd.to_numeric(frame[column].replace("", "nan")) for column in numbers})
-    except (ValueError, OSError) as error:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=missing)
+        return frame[list(COLUMNS)]
+    except (KeyError, ValueError, OSError) as error:
         raise DamagedData(f"{path} is not a comparison ({error}); delete it and run the study again") from None
 
 

@@ -121,10 +121,18 @@ def pair_rows(before: pd.DataFrame, after: pd.DataFrame, total: pd.Series[int]) 
     for name in total.index:
         value = float(change[name])
         yield {
-            **{"metric": "recall_change", "subset": name, "value": value, "n": int(total[name]), "flags": flags},
-            **{"low": value - 0.03, "high": value + 0.03, "significant": "yes" if abs(value) > 0.03 else "no"},
-            **{"seed_low": float(by_seed.loc[name].min()), "seed_high": float(by_seed.loc[name].max())},
-            **{"p": min(1.0, 0.001 / (abs(value) + 1e-3)), "q": min(1.0, 0.002 / (abs(value) + 1e-3))},
+            "metric": "recall_change",
+            "subset": name,
+            "value": value,
+            "n": int(total[name]),
+            "flags": flags,
+            "low": value - 0.03,
+            "high": value + 0.03,
+            "significant": "yes" if abs(value) > 0.03 else "no",
+            "seed_low": float(by_seed.loc[name].min()),
+            "seed_high": float(by_seed.loc[name].max()),
+            "p": min(1.0, 0.001 / (abs(value) + 1e-3)),
+            "q": min(1.0, 0.002 / (abs(value) + 1e-3)),
         }
     sums = {"subset": "all", "n": len(total)}
     degraded, improved = change[change < 0], change[change > 0]

@@ -35,6 +35,7 @@ def overall_scores(at: Score, predictions: Predictions) -> Iterator[Score]:
         "rms_calibration": calibration.rms_calibration_error(confidence, correct),
         "rms_calibration_published": calibration.rms_calibration_error_published(confidence, correct),
         "aurra": calibration.aurra(confidence, correct),
+        "soft_f1": calibration.soft_f1(confidence, correct),
         "confidence": float(confidence.mean()),
     }
     for metric, value in values.items():

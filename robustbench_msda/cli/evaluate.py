@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from robustbench_msda.verbs import Place, Planned
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases of click
     """Numbers between commas, one a channel."""
 
     name = "numbers"

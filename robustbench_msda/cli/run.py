@@ -57,8 +57,7 @@ def run(  # noqa: PLR0913
         outcomes = running.run_study(loaded, place, runs, running.Workers(workers, threads), update)
     report = reporting.build(loaded.name, results, reports)
     click.echo(report.overview)
-    for path in report.paths:
-        click.echo(str(path))
+    show(report.paths, report.skipped)
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         click.echo(f"failed: {outcome.id}: {outcome.error}", err=True)

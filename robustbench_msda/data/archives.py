@@ -93,7 +93,7 @@ class Zip:
             mode = stat.S_IFMT(member.external_attr >> 16)
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise DamagedData(link(self.path, member.filename))
-            found.append((member.filename, None if member.is_dir() else member.file_size))
+            found.append((member.filename, None if member.filename.endswith("/") else member.file_size))
         return listed(self.path, found)
 
     def read(self, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:

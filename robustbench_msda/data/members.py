@@ -31,8 +31,11 @@ def listed(path: Path, found: list[tuple[str, int | None]]) -> Listing:
     folders: set[str] = set()
     for raw, size in found:
         pure = PurePosixPath(raw)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in raw or "\0" in raw:
-            raise DamagedData(f"{path}: member {raw!r} points outside the archive; make the archive again without it")
+        nameless = size is not None and not pure.parts
+        if nameless or pure.is_absolute() or ".." in pure.parts or "\\" in raw or "\0" in raw:
+            raise DamagedData(
+                f"{path}: member {raw!r} is no place inside the archive; make it again without that member"
+            )
         if any(hidden(part) for part in pure.parts):
             continue
         name = str(pure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -115,8 +116,10 @@ def draw_cells(
     for (name, label), mean in means.items():
         table[names.index(name), labels.index(label)] = 100 * mean.mean
     mesh = axes.pcolormesh(table, cmap=COLOURS, edgecolors="white", linewidth=1.5)
-    for (name, label), mean in means.items():
-        row, column = names.index(name), labels.index(label)
+    for (row, name), (column, label) in itertools.product(enumerate(names), enumerate(labels)):
+        if (name, label) not in means:
+            continue
+        mean = means[name, label]
         red, green, blue, _ = mesh.to_rgba(table[row : row + 1, column])[0]
         spread = f"\n± {100 * mean.spread:.1f}" if mean.n > 1 else ""
         text = f"{100 * mean.mean:.1f}{spread}"

@@ -121,13 +121,12 @@ def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
 
 def head_classes(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], classes: int) -> int | None:
-    """Return how many classes ``given`` answers with, if its shapes differ in the rows of one layer only; else None."""
-    wrong = [name for name in given if given[name].shape != expected[name].shape]
-    layers = {name.rpartition(".")[0] for name in wrong}
-    found = [(tuple(given[name].shape), tuple(expected[name].shape)) for name in wrong]
-    rows_only = all(shape and shape[1:] == own[1:] and own[0] == classes for shape, own in found)
-    counts = {shape[0] for shape, _ in found if shape}
-    return counts.pop() if len(layers) == len(counts) == 1 and rows_only else None
+    """Return how many classes ``given`` answers with, if nothing but that number differs; else None."""
+    shapes = [(tuple(given[name].shape), tuple(own.shape)) for name, own in expected.items() if name in given]
+    wrong = [(found, own) for found, own in shapes if found != own]
+    rows_only = all(found and found[1:] == own[1:] and own[0] == classes for found, own in wrong)
+    counts = {found[:1] for found, _ in wrong}
+    return counts.pop()[0] if len(counts) == 1 and rows_only else None
 
 
 def _first(names: list[str]) -> str:

@@ -40,7 +40,7 @@ class Mean(NamedTuple):
 
 
 def tidy(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return ``scores`` without repeated rows and with a column ``label``: what a table prints for a network.
+    """Return ``scores`` by network, without repeated rows, and with a column ``label``: what a table prints for it.
 
     The label is the augmentation; where networks of one data set, model and augmentation come from several recipes, a
     digest is added, because networks of different recipes are never averaged. A stranger's is its fingerprint.
@@ -59,7 +59,9 @@ def tidy(scores: pd.DataFrame) -> pd.DataFrame:
     frame = scores[list(COLUMNS)].drop_duplicates(ignore_index=True)
     check_worlds(frame)
     check_unique(frame)
-    return frame.assign(label=labels_of(frame)).dropna(subset=["value"])
+    labelled = frame.assign(label=labels_of(frame)).dropna(subset=["value"])
+    # The order of networks decides the last bit of a mean; the order of a network's own rows, that of its classes.
+    return labelled.sort_values([*WHO, "fingerprint"], kind="stable", ignore_index=True)
 
 
 def check_worlds(scores: pd.DataFrame) -> None:

@@ -109,12 +109,12 @@ def column_panels(columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> 
     room = WIDEST - sum(widths[k] for k in lead)
     pieces = list(column_pieces(columns, widths, range(len(lead), len(columns)), room))
     widest = max([sum(widths[k] for k in piece) for piece in pieces], default=0)
-    fewest = len(filled(pieces, widths, max(room, widest)))
-    balanced = (filled(pieces, widths, narrower) for narrower in range(widest, max(room, widest) + 1))
+    fewest = len(packed(pieces, widths, max(room, widest)))
+    balanced = (packed(pieces, widths, narrower) for narrower in range(widest, max(room, widest) + 1))
     return [[*lead, *panel] for panel in next(panels for panels in balanced if len(panels) == fewest)]
 
 
-def filled(pieces: Sequence[Sequence[int]], widths: Sequence[int], room: int) -> list[list[int]]:
+def packed(pieces: Sequence[Sequence[int]], widths: Sequence[int], room: int) -> list[list[int]]:
     """Return the column numbers of each panel when every panel takes the pieces that fit its ``room``."""
     panels: list[list[int]] = [[]]
     for piece in pieces:

@@ -251,7 +251,7 @@ WRITE_OFTEN = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_store import WORLD, Results, made, sidecar
+from test_results_store import WORLD, Results, made, sidecar
 
 for _ in range(40):
     Results(Path(sys.argv[1])).write(WORLD, made(seed=int(sys.argv[3])), sidecar())
