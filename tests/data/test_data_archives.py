@@ -94,6 +94,12 @@ def test_doubled_members_are_refused(tmp_path: Path, suffix: str) -> None:
         prepare("pets", source, tmp_path / "data")
 
 
+def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    source = members(tmp_path / "x.zip", {**GOOD, "\0": b"x"})
+    with refused(DamagedData, source, "member ''", untouched=tmp_path / "data"):
+        prepare("pets", source, tmp_path / "data")
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
     source = members(tmp_path / "x.tar", GOOD)

@@ -144,7 +144,7 @@ def test_warm_up_rises_from_zero_in_a_line_and_then_the_schedule_begins() -> Non
     assert [loop.learning_rate(steps, at) for at in (0.1, 0.2, 0.49, 0.5)] == pytest.approx([0.2, 0.4, 0.4, 0.04])
 
 
-@pytest.mark.parametrize(("epochs", "steps"), [(300, 400), (300, 391), (30, 7), (3, 1), (201, 13)])
+@pytest.mark.parametrize(("epochs", "steps"), [(300, 400), (300, 391), (30, 7), (12, 1), (201, 13)])
 @pytest.mark.parametrize("milestones", [(1 / 3, 2 / 3), (0.5, 0.75)])
 def test_milestones_take_effect_at_their_first_step(epochs: int, steps: int, milestones: tuple[float, float]) -> None:
     recipe = recipe_of(lr=0.2, epochs=epochs, schedule="multi_step", milestones=milestones, gamma=0.1)
@@ -231,7 +231,7 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_images(digits: Dataset, plain: 
     recipe = recipe_of(model=plain, crop_padding=0, flip=0.0, batch_size=48, lr=1e-12)  # 48, 48, 48, 16
     run, data = state.start(recipe, digits, CPU), batches.resident(digits, 0, CPU)
     images = torch.from_numpy(np.array(digits.images("train"))).permute(0, 3, 1, 2).float() / 255
-    expected = functional.cross_entropy(run.model(images), data.labels)
+    expected = functional.cross_entropy(run.model(images), data.labels).detach()
     loss = loop.train_epoch(run, recipe, augmentations.parse("vanilla"), data, lambda *_: None)
     assert loss == pytest.approx(float(expected), rel=1e-5)
 

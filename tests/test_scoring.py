@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import saved
+
+from robustbench_msda import verbs
+from robustbench_msda.metrics import METRICS
+from robustbench_msda.results.scores import read_scores
+from robustbench_msda.results.store import Results, read_predictions
+
+GOLDEN = Path(__file__).parent / "golden" / "digits_results"
+
+
+def test_committed_predictions_give_the_committed_rows(tmp_path: Path) -> None:
+    """Predictions of a small network on digits, and the score rows they gave when they were committed."""
+    frame = verbs.score(place=verbs.Place(results=GOLDEN))
+    expected = read_scores(GOLDEN / "scores" / "all.csv.gz")
+    assert list(frame.columns) == list(expected.columns)
+    names = [name for name in frame.columns if frame[name].dtype != np.float64]
+    assert frame[names].astype(str).equals(expected[names].astype(str))
+    for name in ("value", "low", "high"):
+        np.testing.assert_allclose(frame[name], expected[name], rtol=1e-8, atol=1e-12)
+
+
+def test_every_score_has_a_definition_and_every_definition_a_score() -> None:
+    emitted = set(read_scores(GOLDEN / "scores" / "all.csv.gz")["metric"])
+    compared = {name for name in METRICS if "change" in name or name.startswith("n_")}
+    assert emitted == set(METRICS) - compared
+
+
+def test_aggregates_equal_a_loop_over_the_predictions() -> None:
+    frame = read_scores(GOLDEN / "scores" / "all.csv.gz")
+    store = Results(GOLDEN)
+    (record,) = store.checkpoints().values()
+    errors: dict[str, list[float]] = {}
+    for name, _, paths in store.worlds(record.fingerprint):
+        for cell, path in paths.items():
+            predictions = read_predictions(path)
+            wrong = sum(int(t[0]) != int(y) for t, y in zip(predictions.top5, predictions.label, strict=True))
+            error = wrong / len(predictions)
+            row = frame[
+                (frame["benchmark"] == name)
+                & (frame["condition"] == cell.condition)
+                & (frame["level"] == cell.level)
+                & (frame["metric"] == "error")
+            ]
+            assert row["value"].item() == pytest.approx(error, abs=1e-9)
+            assert row["low"].item() < error < row["high"].item()
+            if name == "digits_c_made":
+                errors.setdefault(cell.condition, []).append(error)
+    means = frame[frame["metric"] == "corruption_error"].set_index("condition")["value"]
+    assert means.to_dict() == pytest.approx({name: sum(values) / 5 for name, values in errors.items()}, abs=1e-9)
+    fifteen = [name for name in errors if name not in ("gaussian_blur", "saturate")]
+    total = frame[frame["metric"] == "mean_corruption_error"]
+    assert total["value"].item() == pytest.approx(float(np.mean([means[name] for name in fifteen])), abs=1e-9)
+    assert total["flags"].item() == "made; 8 of 15 corruptions"
+    assert total["n"].item() == 8
+
+
+def test_class_counts_are_exact_and_sum_to_the_correct_answers() -> None:
+    frame = read_scores(GOLDEN / "scores" / "all.csv.gz")
+    clean = frame[frame["benchmark"] == "clean"]
+    counts = clean[clean["metric"] == "correct_count"]
+    error = clean[clean["metric"] == "error"]
+    assert (counts["value"] % 1 == 0).all()
+    assert counts["value"].sum() == round((1 - error["value"].item()) * error["n"].item())
+    confusions = clean[clean["metric"] == "confusion_count"]["value"].sum()
+    assert confusions == error["n"].item() - counts["value"].sum()
+
+
+def test_an_aggregate_waits_for_all_of_its_severities(tmp_path: Path) -> None:
+    run = saved(tmp_path / "run")
+    place = verbs.Place(results=tmp_path / "results")
+    verbs.evaluate(run, {"digits_c_made": 10}, place=place)
+    lost = next(place.results.rglob("brightness~3~*.npz"))
+    lost.unlink()
+    frame = verbs.score(place=place)
+    named = set(frame.loc[frame["metric"] == "corruption_error", "condition"])
+    assert "contrast" in named
+    assert "brightness" not in named
+    assert frame.loc[frame["metric"] == "mean_corruption_error", "flags"].item() == "made; 7 of 15 corruptions"
