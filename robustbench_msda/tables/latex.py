@@ -106,11 +106,10 @@ def column_panels(columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> 
     """
     widths = [max([len(column.title), *(len(line[k]) for line in texts)]) + GAP for k, column in enumerate(columns)]
     lead = [k for k, _ in itertools.takewhile(lambda pair: pair[1].format == "text", enumerate(columns))]
-    room = WIDEST - sum(widths[k] for k in lead)
+    room = max(1, WIDEST - sum(widths[k] for k in lead))
     pieces = list(column_pieces(columns, widths, range(len(lead), len(columns)), room))
-    widest = max([sum(widths[k] for k in piece) for piece in pieces], default=0)
-    fewest = len(packed(pieces, widths, max(room, widest)))
-    balanced = (packed(pieces, widths, narrower) for narrower in range(widest, max(room, widest) + 1))
+    fewest = len(packed(pieces, widths, room))
+    balanced = (packed(pieces, widths, narrower) for narrower in range(1, room + 1))
     return [[*lead, *panel] for panel in next(panels for panels in balanced if len(panels) == fewest)]
 
 

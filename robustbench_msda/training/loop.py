@@ -53,7 +53,9 @@ def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", pro
     """
     augmentation = augmentations.parse(recipe.augmentation)
     if (out / CHECKPOINT).exists():
-        return finished(recipe, out / CHECKPOINT)
+        checkpoint = finished(recipe, out / CHECKPOINT)
+        (out / STATE).unlink(missing_ok=True)
+        return checkpoint
     dataset = open_dataset(recipe.dataset, data_dir)
     data = resident(dataset, recipe.crop_padding, torch.device(device))
     run = start(recipe, dataset, torch.device(device))
@@ -62,14 +64,13 @@ def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", pro
         began = time.perf_counter()
         loss = train_epoch(run, recipe, augmentation, data, progress)
         seconds = time.perf_counter() - began
-        if not math.isfinite(loss):
-            raise UserError(f"{out}: the loss is not finite in epoch {run.epoch + 1}; lower lr (it is {recipe.lr})")
+        error = checked_error(run, dataset, recipe, loss, out)
         run.epoch += 1
         run.rows.append(
             {
                 "epoch": run.epoch,
                 "train_loss": loss,
-                "test_error": test_error(run, dataset, recipe),
+                "test_error": error,
                 "images_per_s": len(data.labels) / seconds,
                 "seconds": seconds,
             }
@@ -140,6 +141,17 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def checked_error(run: Run, dataset: Dataset, recipe: Recipe, loss: float, out: Path) -> float:
+    """Return the test error after an epoch, or raise ``UserError``: the loss or an answer is not finite."""
+    remedy = f"in epoch {run.epoch + 1}; lower lr (it is {recipe.lr})"
+    if not math.isfinite(loss):
+        raise UserError(f"{out}: the loss is not finite {remedy}")
+    try:
+        return test_error(run, dataset, recipe)
+    except UserError as error:
+        raise UserError(f"{out}: {error}; {remedy}") from None
 
 
 def test_error(run: Run, dataset: Dataset, recipe: Recipe) -> float:

@@ -7,7 +7,7 @@ import io
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -74,15 +74,26 @@ def save_state(run: Run, recipe: Recipe, path: Path) -> None:
 
 
 def resume(run: Run, recipe: Recipe, path: Path) -> None:
-    """Bring ``run`` to where the state at ``path`` stopped; do nothing where there is none."""
+    """Bring ``run`` to where the state at ``path`` stopped; do nothing where there is none.
+
+    Raises:
+        UserError: the state is damaged or another recipe's.
+    """
     if not path.exists():
         return
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        ours = state["recipe"] == recipe.id
+        if ours:
+            restore(run, state)
+    except (RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise UserError(f"{path}: cannot be read ({type(error).__name__}); delete it to train from the start") from None
-    if state["recipe"] != recipe.id:
+    if not ours:
         raise UserError(f"{path.parent} holds another recipe half trained; give another --out or delete {path.name}")
+
+
+def restore(run: Run, state: dict[str, Any]) -> None:
+    """Bring ``run`` to ``state``, which ``save_state`` wrote."""
     run.epoch, run.rows = state["epoch"], state["rows"]
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])

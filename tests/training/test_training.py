@@ -154,6 +154,13 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoint.safetensors").stat().st_mtime_ns == before
 
 
+def test_a_state_that_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
+    train(PLAIN, Path(), tmp_path)
+    (tmp_path / "state.pt").write_bytes(b"left by a kill between the checkpoint and the end")
+    train(PLAIN, Path(), tmp_path)
+    assert names(tmp_path) == ["checkpoint.safetensors", "log.csv"]
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
