@@ -46,7 +46,9 @@ def test_agrees_with_a_softmax_in_float64(logits: NDArray[np.float32], data: st.
         probs, logsumexp = oracle(row)
         assert answer.logsumexp[i] == np.float32(logsumexp)
         assert answer.sum_p2[i] == pytest.approx((probs**2).sum(), rel=1e-6)
-        assert answer.confidence[i] == pytest.approx(probs.max(), rel=1e-5, abs=1e-3 if logsumexp > 1e3 else 1e-6)
+        # A confidence is a difference of two stored float32: exact to their spacing.
+        spacing = np.spacing(np.float32(max(abs(logsumexp), abs(row.max()), 1)))
+        assert answer.confidence[i] == pytest.approx(probs.max(), rel=spacing, abs=1e-9)
         if label < 0:
             assert np.isnan(answer.label_logit[i])
         else:

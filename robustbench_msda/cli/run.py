@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from robustbench_msda.cli import options
+from robustbench_msda.cli.report import show
 
 SOME_FAILED = 3
 

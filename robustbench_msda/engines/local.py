@@ -63,13 +63,12 @@ def _drain(
         try:
             if not broken:
                 _hand_out(waiting, running, outcomes, pool, workers)
-        except BrokenProcessPool:  # a worker was killed while it had nothing to do
+        except BrokenProcessPool:
             broken = True
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             item = running.pop(future)
             error = future.exception()
-            broken = broken or isinstance(error, BrokenProcessPool)
             outcomes[item.id] = future.result() if error is None else Outcome(item.id, describe(error))
         progress(len(outcomes), total, failures(outcomes))
 

@@ -27,7 +27,7 @@ def attack_curves(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Dr
     styles = line_styles(frame["label"])
     for (dataset, model), rows in errors.groupby(["dataset", "model"], sort=True):
         here = {label: style for label, style in styles.items() if label in set(rows["label"])}
-        unattacked = clean[(clean["dataset"] == dataset) & (clean["model"] == model) & clean["n"].isin(rows["n"])]
+        unattacked = clean[(clean["dataset"] == dataset) & (clean["model"] == model)]
         yield curves(rows, unattacked.assign(level="0"), here)
 
 

@@ -46,7 +46,8 @@ def tidy(scores: pd.DataFrame) -> pd.DataFrame:
     digest is added, because networks of different recipes are never averaged. A stranger's is its fingerprint.
 
     Args:
-        scores: a frame with the columns ``COLUMNS``; one that is tidy already is returned as it is.
+        scores: a frame with the columns ``COLUMNS``, or one without columns, which holds no rows; one that is tidy
+            already is returned as it is.
 
     Raises:
         ValueError: a column is missing.
@@ -54,6 +55,8 @@ def tidy(scores: pd.DataFrame) -> pd.DataFrame:
     """
     if "label" in scores.columns:
         return scores
+    if scores.columns.empty:
+        return pd.DataFrame(columns=[*COLUMNS, "label"])
     if missing := [name for name in COLUMNS if name not in scores.columns]:
         raise ValueError(f"expected the columns of score rows, got none named {', '.join(missing)}: use read_scores")
     frame = scores[list(COLUMNS)].drop_duplicates(ignore_index=True)

@@ -69,6 +69,12 @@ def test_a_missing_column_is_the_callers_mistake() -> None:
         tidy(scores_frame().drop(columns=["group", "flags"]))
 
 
+def test_a_frame_without_columns_holds_no_rows() -> None:
+    frame = tidy(pd.DataFrame())
+    assert list(frame.columns) == [*COLUMNS, "label"]
+    assert len(frame) == 0
+
+
 def test_tidy_twice_is_tidy_once() -> None:
     frame = tidy(scores_frame())
     assert tidy(frame) is frame

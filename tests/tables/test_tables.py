@@ -106,6 +106,12 @@ def test_class_rows_keep_the_order_of_the_classes_and_their_changes() -> None:
         np.testing.assert_allclose(table[f"recall:{augmentation}"], [recall[augmentation, name] for name in CLASSES])
 
 
+def test_classes_stand_in_the_order_of_the_outputs_not_of_the_alphabet() -> None:
+    scores = pd.concat([scores_frame(classes=("zebra", "ant", "mole")), scores_frame(dataset="cifar10")])
+    table = csv("classes", scores, comparison_frame(scores))
+    assert list(table["class"]) == [*CLASSES, "zebra", "ant", "mole"]
+
+
 def test_significant_changes_bear_a_star_and_others_do_not() -> None:
     rows = pipe_rows(to_markdown(TABLES["classes"](SCORES, COMPARISON)))
     header = rows[0].index("mixup: Δ vs vanilla (pp)")
@@ -205,8 +211,9 @@ def test_what_was_not_scored_is_skipped_and_said(tmp_path: Path) -> None:
     ]
 
 
-def test_scores_without_rows_build_nothing(tmp_path: Path) -> None:
-    built = build_tables(SCORES.iloc[:0], NOTHING, tmp_path)
+@pytest.mark.parametrize("scores", [SCORES.iloc[:0], NOTHING])
+def test_scores_without_rows_build_nothing(scores: pd.DataFrame, tmp_path: Path) -> None:
+    built = build_tables(scores, NOTHING, tmp_path)
     assert built.paths == ()
     assert set(built.skipped) == set(TABLES)
 
@@ -257,6 +264,8 @@ def test_names_with_markup_are_escaped_everywhere() -> None:
         latex = to_latex(table)
         assert not re.search(r"(?<!\\)[#_^~]|<|>", re.sub(r"\\label.*", "", latex).replace(r"\cmidrule", ""))
         assert len(re.findall(r"(?<!\\)\$", latex)) % 2 == 0
+        # After a line break of a tabular these would be read as its arguments.
+        assert not re.search(r"^\s*[*\[]", latex, re.MULTILINE)
         assert {row.values[0] for row in table.rows} <= set(
             pd.read_csv(io.StringIO(to_csv(table)))[table.columns[0].key]
         )

@@ -145,7 +145,7 @@ def test_warm_up_rises_from_zero_in_a_line_and_then_the_schedule_begins() -> Non
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(300, 400), (300, 391), (30, 7), (12, 1), (201, 13)])
-@pytest.mark.parametrize("milestones", [(1 / 3, 2 / 3), (0.5, 0.75)])
+@pytest.mark.parametrize("milestones", [(1 / 3, 2 / 3), (0.5, 0.75), (0.1 + 0.2, 0.75)])
 def test_milestones_take_effect_at_their_first_step(epochs: int, steps: int, milestones: tuple[float, float]) -> None:
     recipe = recipe_of(lr=0.2, epochs=epochs, schedule="multi_step", milestones=milestones, gamma=0.1)
     total = epochs * steps
