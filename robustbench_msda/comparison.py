@@ -86,7 +86,8 @@ def compare(
 ) -> pd.DataFrame:
     """Return what every group of ``treatment`` did to each class, against the ``baseline`` of its model.
 
-    A group is what shares model and augmentation; its checkpoints are seeds. Signs of recall changes are decided on
+    A group is what differs in nothing but the seed; where two groups differ in more than the augmentation, every row's
+    flags say in what. Signs of recall changes are decided on
     integers. Intervals are 95 %, a bootstrap over seeds, then images, paired on images. A class's p is the exact
     permutation over seeds where each side has at least four, else the paired image bootstrap; q is adjusted over the
     classes after Benjamini and Hochberg (5 %).
@@ -109,16 +110,29 @@ def compare(
         before = [record for record in baseline if record.source == after[0].source]
         check_comparable(before, after)
         sides = side(results, before, limit), side(results, after, limit)
-        rows += changes(after[0], *sides, replicates)
+        told = differences(before[0], after[0])
+        rows += [
+            replace(row, flags="; ".join(filter(None, (row.flags, told))))
+            for row in changes(after[0], *sides, replicates)
+        ]
     return pd.DataFrame([vars(row) for row in rows], columns=list(COLUMNS))
 
 
 def groups(records: Iterable[CheckpointRecord]) -> list[list[CheckpointRecord]]:
-    """Return ``records`` by model and augmentation; a stranger is a group of its own."""
-    found: dict[tuple[str, str, str], list[CheckpointRecord]] = {}
+    """Return ``records`` by all of their recipe but the seed; a stranger is a group of its own."""
+    found: dict[tuple[str, str, str, str], list[CheckpointRecord]] = {}
     for record in records:
-        found.setdefault((record.dataset, record.source, name_of(record)), []).append(record)
+        found.setdefault((record.dataset, record.source, name_of(record), record.group), []).append(record)
     return list(found.values())
+
+
+def differences(before: CheckpointRecord, after: CheckpointRecord) -> str:
+    """Return in what two recipes differ besides augmentation and seed, as a flag; empty for nothing, or strangers."""
+    if before.recipe is None or after.recipe is None:
+        return ""
+    names = [name for name, value in after.recipe.items() if before.recipe.get(name) != value]
+    found = [name for name in names if name not in ("augmentation", "seed")]
+    return f"recipes differ in {', '.join(found)}" if found else ""
 
 
 def name_of(record: CheckpointRecord) -> str:

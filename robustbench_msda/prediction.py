@@ -19,16 +19,19 @@ T = TypeVar("T", bound=np.generic)
 SMALLEST_BATCH = 16
 
 
-def predict(model: nn.Module, batches: Iterable[Batch], *, keep_logits: bool = False) -> Predictions:
+def predict(
+    model: nn.Module, batches: Iterable[Batch], *, keep_logits: bool = False, classes: int | None = None
+) -> Predictions:
     """Return what ``model``, which is in evaluation mode, answers to every image of ``batches``, in their order.
 
     Args:
         model: takes (B, C, H, W) in [0, 1] and returns logits (B, K).
         batches: their targets are (B,) classes, −1 where there is none.
         keep_logits: whether the answer holds all logits.
+        classes: how many the network must answer with; None for any number that the labels allow.
 
     Raises:
-        UserError: the network answers NaN or infinity, or with fewer classes than the labels name.
+        UserError: the network answers NaN or infinity, or with another number of classes.
         ValueError: there is no batch.
     """
     pieces = []
@@ -36,6 +39,11 @@ def predict(model: nn.Module, batches: Iterable[Batch], *, keep_logits: bool = F
         # Around the network alone: stimuli that are attacks need gradients.
         with torch.no_grad():
             logits = forward(model, batch.images).float()
+        if classes is not None and logits.shape[1:] != (classes,):
+            raise UserError(
+                f"the network answers with {logits.shape[-1]} classes, the data set has {classes}; "
+                "give the data set it was trained for"
+            )
         pieces.append(summarise(batch, logits, keep_logits=keep_logits))
     if not pieces:
         raise ValueError("expected at least one batch, got none")

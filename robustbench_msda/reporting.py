@@ -148,9 +148,11 @@ def shared_settings(recipes: Sequence[dict[str, object]]) -> dict[str, object]:
 
 
 def notes(scores: pd.DataFrame) -> list[str]:
-    """Return what a reader should know first: which stimuli were made here, and what an aggregate is of."""
+    """Return what a reader should know first: what an aggregate is of, and that made stimuli are not the official ones."""
     told = []
     for flag in sorted(set(scores["flags"]) - {""}):
         metrics = ", ".join(sorted(set(scores.loc[scores["flags"] == flag, "metric"])))
-        told.append(f"{metrics}: {flag}. Stimuli made from the test images are not the official files.")
+        told.append(f"{metrics}: {flag}.")
+    if scores["benchmark"].str.endswith("_made").any():
+        told.append("Stimuli that were made from the test images are not the official files, which hold other draws.")
     return told

@@ -86,10 +86,11 @@ class Study(BaseModel):
         return text
 
     def scaled(self, name: str) -> Study:
-        """Return the study at one of its scales."""
+        """Return the study at one of its scales, under a name of its own: results of two scales never meet."""
         change = pick(self.scale, name, f"scale of study {self.name}")
         return self.model_copy(
             update={
+                "name": f"{self.name}-{name}",
                 "recipe": self.recipe | change.recipe,
                 "grid": self.grid | change.grid,
                 "benchmarks": self.benchmarks | change.benchmarks,

@@ -132,7 +132,7 @@ DRAWS = {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "ran
     "normal",
     "poisson",
 }
-SEEDS = {"torch.manual_seed", "torch.seed", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all"}
+SEEDS = {f"torch.{owner}manual_seed{which}" for owner in ("", "cuda.", "default_generator.") for which in ("", "_all")}
 
 
 def dotted(node: ast.AST) -> str:

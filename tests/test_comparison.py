@@ -78,6 +78,18 @@ def test_few_seeds_fall_back_on_images_and_say_so(place: verbs.Place) -> None:
     assert null["flags"] == "needs 4 seeds a side"
 
 
+def test_recipes_that_differ_in_more_are_told_and_kept_apart(place: verbs.Place, tmp_path: Path) -> None:
+    apart = verbs.Place(results=tmp_path / "results")
+    for name, epochs in (("vanilla()", 1), ("mixup(alpha=1.0)", 1), ("mixup(alpha=1.0)", 2)):
+        made = recipe(name, 0) | {"epochs": epochs}
+        run = saved(tmp_path / f"{name}{epochs}", seed=epochs, recipe=made | {"lr": 0.1 * epochs})
+        verbs.evaluate(run, {"clean": 0}, place=apart)
+    frame = verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=apart)
+    assert (frame["metric"] == "n_degraded_classes").sum() == 2
+    flagged = frame["flags"].str.contains("recipes differ in epochs, lr")
+    assert flagged.sum() == len(frame) / 2
+
+
 def test_nothing_changes_against_the_same_predictions(place: verbs.Place, tmp_path: Path) -> None:
     records = list(place.store.checkpoints().values())
     same = verbs.comparison.changes(

@@ -67,6 +67,7 @@ def test_methods_are_read_from_the_outside_in() -> None:
 
 def test_a_scale_replaces_single_keys(tmp_path: Path) -> None:
     small = load_study(written(tmp_path)).scaled("small")
+    assert small.name == "mine-small"
     assert len(small.recipes()) == 8
     assert {recipe.epochs for recipe in small.recipes()} == {2}
     assert small.benchmarks == {"clean": 0, "fgsm": 10}

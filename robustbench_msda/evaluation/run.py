@@ -73,7 +73,8 @@ def do(task: Task, model: nn.Module, results: Results, advance: Callable[[int], 
     """Predict one cell and keep the answer."""
     began = time.perf_counter()
     stimuli = ahead(counted(task.benchmark.stimuli(task.cell, task.setting, model), advance))
-    predictions = predict(model, stimuli, keep_logits=task.benchmark.keeps_logits)
+    classes = len(task.setting.dataset.classes)
+    predictions = predict(model, stimuli, keep_logits=task.benchmark.keeps_logits, classes=classes)
     sidecar = Sidecar(
         cell=task.cell,
         world=world_facts(task.world),

@@ -96,8 +96,8 @@ def heatmap(rows: pd.DataFrame) -> Drawing:
         title=f"Error under corruption: {model} on {benchmark}",
         caption=(
             f"Error (%) of {model} on the test images of {dataset} under each corruption of {benchmark}, averaged over "
-            f"its severities; last row: mean over corruptions{f' ({flags})' if flags else ''}. "
-            f"Cells: {over_networks([mean.n for mean in means.values()])}"
+            "its severities; last row: mean over the test corruptions, without those for validation"
+            f"{f' ({flags})' if flags else ''}. Cells: {over_networks([mean.n for mean in means.values()])}"
         ),
         alt=(
             f"Heat map of the error under {len(names)} corruptions for {', '.join(labels)}; highest: "

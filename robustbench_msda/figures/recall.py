@@ -87,7 +87,7 @@ def counted(rows: pd.DataFrame) -> str:
 def named(row: pd.Series[float]) -> str:
     """Return the class of ``row`` and its change in percentage points."""
     change = f"{100 * row['value']:+.2f}"
-    return f"{row['subset']} {change.replace('-', '−')}"
+    return f"{row['subset']}: {change.replace('-', '−')}"
 
 
 def networks(row: pd.Series[float]) -> str:
@@ -135,9 +135,14 @@ def name_classes(axes: Axes, names: list[str]) -> None:
 
 
 def name_extremes(axes: Axes, rows: pd.DataFrame) -> None:
-    """Write name and change beyond the first and the last bar, and beyond the ranges of the bars below the text."""
+    """Write name and change beyond the highest and the lowest bar, and beyond the ranges of the bars below the text.
+
+    A rise is named only where there is one, and so is a fall.
+    """
     ends = 100 * rows[["value", "seed_low", "seed_high"]].fillna(0.0).to_numpy()
     for first, here, ha, side in ((0, ends, "left", 1), (len(rows) - 1, ends[::-1], "right", -1)):
+        if side * here[0, 0] <= 0:
+            continue
         text = named(rows.iloc[first])
         below = here[: math.ceil(len(rows) * len(text) * CHARACTER)]
         axes.annotate(

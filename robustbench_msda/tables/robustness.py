@@ -120,7 +120,8 @@ def corruptions(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:  #
         columns.append(filled(Column("mean_corruption_error", "mean", "share"), means, by))
     header, rows = assembled(AUGMENTATION, columns, by_label(columns))
     caption = sentences(
-        "Error (%) under every corruption, averaged over its severities; mean: over corruptions.",
+        "Error (%) under every corruption, averaged over its severities; mean: over the test corruptions, without "
+        "those for validation.",
         told_flags(means),
         spread_sentence(columns),
         images_sentence(frame[frame["benchmark"].isin(errors["benchmark"])]),

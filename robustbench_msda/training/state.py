@@ -37,7 +37,7 @@ class Run:
 def start(recipe: Recipe, dataset: Dataset, device: torch.device) -> Run:
     """Return the run of ``recipe`` before its first step; initialisation is drawn from the seed alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed("initialisation", recipe.seed))
+        torch.default_generator.manual_seed(seed("initialisation", recipe.seed))
         network = build(recipe.model, len(dataset.classes), recipe.model_options)
     model = Normalised(network, dataset.mean, dataset.std).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_msda import augmentations
-from robustbench_msda.augmentations import AUGMENTATIONS, Augmentation, base
-from robustbench_msda.augmentations.base import mixed
+from robustbench_msda.augmentations import AUGMENTATIONS, base
+from robustbench_msda.augmentations.base import Augmentation, mixed
 from robustbench_msda.augmentations.cutmix import CutMix, box_around, cutmix
 from robustbench_msda.augmentations.mixup import Mixup
 from robustbench_msda.records import Batch

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbench_msda.augmentations import Augmentation
+from robustbench_msda.augmentations.base import Augmentation
 from robustbench_msda.augmentations.cutmix import CutMix
 from robustbench_msda.augmentations.cutout import Cutout
 from robustbench_msda.augmentations.dropmix import DropMix
@@ -41,7 +41,10 @@ def run(method: Augmentation, seed: int, batches: int = 4) -> tuple[list[Tensor]
         network.zero_grad()
         loss = method.loss(network, batch(), soft_cross_entropy, rng)
         loss.backward()
-        answers += [loss.detach(), *(parameter.grad.clone() for parameter in network.parameters())]
+        answers += [
+            loss.detach(),
+            *(grad.clone() for parameter in network.parameters() if (grad := parameter.grad) is not None),
+        ]
     return answers, rng.random(4).tolist()
 
 

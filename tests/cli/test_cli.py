@@ -203,6 +203,20 @@ def test_a_strangers_network_and_weights(tmp_path: Path, capsys: pytest.CaptureF
     assert len([line for line in printed.splitlines() if "fgsm() " in line]) == 4
 
 
+def test_a_strangers_network_of_other_classes(refused: Refused, tmp_path: Path) -> None:
+    """A callable that takes no number of classes shows only when it answers that it has others."""
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\ndef many():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 12))\n"
+    )
+    torch.save({"1.weight": torch.zeros(12, 3072), "1.bias": torch.zeros(12)}, tmp_path / "weights.pth")
+    source = f"{tmp_path / 'net.py'}:many"
+    results = tmp_path / "results"
+    line = refused("evaluate", tmp_path / "weights.pth", "--model", source, "--dataset", "digits", "--results", results)
+    assert "12 classes" in line
+    assert "10" in line
+    assert not list(results.rglob("*.npz"))
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "text"])
 def test_damaged_class_folders(refused: Refused, tmp_path: Path, damage: str) -> None:
     source = tmp_path / "source"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from training_runs import PLAIN, few_digits, plain_network, recipe_of
+from training_runs import NETWORKS, plain_network, recipe_of
 
 from robustbench_msda import augmentations
 from robustbench_msda.data.datasets import Dataset, open_dataset
@@ -24,8 +24,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def digits(monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    few_digits(monkeypatch.setattr)
+def digits() -> Dataset:
     return open_dataset("digits", Path())
 
 
@@ -258,5 +257,5 @@ def test_initial_weights_depend_on_the_seed_alone(digits: Dataset) -> None:
 
 
 def test_the_plain_network_has_no_batch_norm(plain: str) -> None:
-    assert "BatchNorm" not in PLAIN
+    assert "BatchNorm" not in NETWORKS
     assert plain.endswith(":plain")
