@@ -7,11 +7,9 @@ batches, a new random stream for each image included. Theirs uses its own severi
 from __future__ import annotations
 
 import sys
-import time
 import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,25 +20,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_sample_image
 
+from perf.measure import Row, paired, summary
 from robustbench_msda.corruptions import CORRUPTIONS, corrupt
 from robustbench_msda.streams import stream
 
 SIDE = 32
 IMAGES = 256
-PAIRS = 15
 SEVERITIES = range(1, 6)
+UNIT = "images/s, ours / imagecorruptions, 32 px, one core"
 Peer = Callable[[NDArray[np.uint8], int, str], NDArray[np.uint8]]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured ratio: the median of its pairs and the interval that holds the true median in 95 of 100 cases."""
-
-    name: str
-    ratio: float
-    low: float
-    high: float
-    unit: str = "images/s, ours / imagecorruptions"
 
 
 def rows() -> Iterator[Row]:
@@ -48,34 +36,27 @@ def rows() -> Iterator[Row]:
     torch.set_num_threads(1)
     peer = load_peer()
     images = photographs()
-    ratios = {name: pairs(images, name, peer) for name in CORRUPTIONS}
-    for name, values in ratios.items():
-        yield row(f"corruptions/{name}", values)
-    means = np.exp(np.log(np.array(list(ratios.values()))).mean(axis=0))
-    yield row("corruptions/geometric mean", means.tolist())
-
-
-def row(name: str, ratios: Sequence[float]) -> Row:
-    """Return the row of ``ratios``; its interval is a pair of order statistics (4th and 12th of 15: 96 %)."""
-    ordered = sorted(ratios)
-    out = max(0, int(len(ordered) / 2 - 0.98 * len(ordered) ** 0.5))
-    return Row(name, ordered[len(ordered) // 2], ordered[out], ordered[-1 - out])
-
-
-def pairs(images: NDArray[np.uint8], name: str, peer: Peer) -> list[float]:
-    """Return their time over ours for ``PAIRS`` pairs, one run after the other, the first pair left out as warm-up."""
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    ratios = []
-    for _ in range(PAIRS + 1):
-        start = time.perf_counter()
-        for severity in SEVERITIES:
-            ours(batch, name, severity)
-        between = time.perf_counter()
+    ratios = {name: ratios_of(name, images, batch, peer) for name in CORRUPTIONS}
+    for name, values in ratios.items():
+        yield summary(f"corruptions/{name}", values, UNIT)
+    means = np.exp(np.log(np.array(list(ratios.values()))).mean(axis=0))
+    yield summary("corruptions/geometric mean", means.tolist(), UNIT)
+
+
+def ratios_of(name: str, images: NDArray[np.uint8], batch: torch.Tensor, peer: Peer) -> list[float]:
+    """Return their time over ours for all severities of a corruption."""
+
+    def theirs() -> None:
         for severity in SEVERITIES:
             for image in images:
                 peer(image, severity, name)
-        ratios.append((time.perf_counter() - between) / (between - start))
-    return ratios[1:]
+
+    def mine() -> None:
+        for severity in SEVERITIES:
+            ours(batch, name, severity)
+
+    return paired(theirs, mine)
 
 
 def ours(batch: torch.Tensor, name: str, severity: int) -> torch.Tensor:
@@ -126,8 +107,3 @@ def _gaussian(image: NDArray[np.float64], sigma: float, multichannel: bool = Fal
     """Blur as scikit-image did when ``multichannel`` was an argument of its Gaussian."""
     gaussian = import_module("skimage.filters").gaussian
     return np.asarray(gaussian(image, sigma=sigma, channel_axis=-1 if multichannel else None))
-
-
-if __name__ == "__main__":
-    for measured in rows():
-        print(f"{measured.name:32} {measured.ratio:6.2f}  [{measured.low:.2f}, {measured.high:.2f}]  {measured.unit}")

@@ -148,7 +148,7 @@ def shared_settings(recipes: Sequence[dict[str, object]]) -> dict[str, object]:
 
 
 def notes(scores: pd.DataFrame) -> list[str]:
-    """Return what a reader should know first: what an aggregate is of, and that made stimuli are not the official ones."""
+    """Return what a reader should know first: what an aggregate is of, and which stimuli were made here."""
     told = []
     for flag in sorted(set(scores["flags"]) - {""}):
         metrics = ", ".join(sorted(set(scores.loc[scores["flags"] == flag, "metric"])))

@@ -80,9 +80,9 @@ def test_few_seeds_fall_back_on_images_and_say_so(place: verbs.Place) -> None:
 
 def test_recipes_that_differ_in_more_are_told_and_kept_apart(place: verbs.Place, tmp_path: Path) -> None:
     apart = verbs.Place(results=tmp_path / "results")
-    for name, epochs in (("vanilla()", 1), ("mixup(alpha=1.0)", 1), ("mixup(alpha=1.0)", 2)):
-        made = recipe(name, 0) | {"epochs": epochs}
-        run = saved(tmp_path / f"{name}{epochs}", seed=epochs, recipe=made | {"lr": 0.1 * epochs})
+    for weights, (name, epochs) in enumerate([("vanilla()", 1), ("mixup(alpha=1.0)", 1), ("mixup(alpha=1.0)", 2)]):
+        made = recipe(name, 0) | {"epochs": epochs, "lr": 0.1 * epochs}
+        run = saved(tmp_path / str(weights), seed=weights, recipe=made)
         verbs.evaluate(run, {"clean": 0}, place=apart)
     frame = verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=apart)
     assert (frame["metric"] == "n_degraded_classes").sum() == 2

@@ -54,8 +54,10 @@ class MadeCorruptions:
 
     def stimuli(self, cell: Cell, setting: Setting, model: nn.Module) -> Iterator[Batch]:  # noqa: ARG002
         """Yield the corrupted test images."""
+        random = CORRUPTIONS[cell.condition].draw is not None
         for pixels, labels, index in test_batches(cell, setting):
-            rngs = [stream(self.name, self.version, cell.condition, cell.level, int(i)) for i in index]
+            drawn = index if random else ()
+            rngs = [stream(self.name, self.version, cell.condition, cell.level, int(i)) for i in drawn]
             corrupted = corrupt(pixels.to(setting.device), cell.condition, int(cell.level), rngs)
             yield Batch(as_network_input(corrupted, setting.device), labels, index)
 
