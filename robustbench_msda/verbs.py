@@ -226,7 +226,7 @@ def score(
     records = store.checkpoints()
     if not records:
         raise UserError(f"{store.root} holds no evaluated checkpoint; run: robustbench-msda evaluate CHECKPOINT")
-    chosen = select(selections, records) if selections else list(records.values())
+    chosen = select(selections, records, augmentations.short) if selections else list(records.values())
     frame = scoring.score(store, chosen, benchmarks, progress=progress)
     if name:
         write_scores(frame, store.root / "scores" / f"{name}.csv.gz")
@@ -255,7 +255,8 @@ def compare(
     """
     store = place.store
     records = store.checkpoints()
-    frame = comparison.compare(store, select(baseline, records), select(treatment, records), limit=limit)
+    before, after = (select(side, records, augmentations.short) for side in (baseline, treatment))
+    frame = comparison.compare(store, before, after, limit=limit)
     if name:
         write_comparison(frame, store.root / "comparisons" / f"{name}.csv")
     return frame

@@ -69,6 +69,12 @@ def test_a_comparison_repeats_itself(place: verbs.Place) -> None:
     assert first.equals(second)
 
 
+@pytest.mark.parametrize("text", ["mixup()", "mixup(1)", "mixup(alpha=1.0)"])
+def test_an_augmentation_may_be_written_in_any_form(place: verbs.Place, text: str) -> None:
+    frame = verbs.compare(["augmentation=vanilla"], [f"augmentation={text},model=small_cnn"], place=place)
+    assert set(frame["seeds_treatment"]) == {4}
+
+
 def test_few_seeds_fall_back_on_images_and_say_so(place: verbs.Place) -> None:
     frame = verbs.compare(["augmentation=vanilla,seed=0"], ["augmentation=mixup,seed=1"], place=place)
     changes = frame[frame["metric"] == "recall_change"]
@@ -107,7 +113,8 @@ def test_nothing_changes_against_the_same_predictions(place: verbs.Place, tmp_pa
 @pytest.mark.parametrize(
     ("baseline", "treatment", "message"),
     [
-        (["augmentation=vanila"], ["augmentation=mixup"], "no evaluated checkpoint matches 'augmentation=vanila'"),
+        (["augmentation=vanila"], ["augmentation=mixup"], "Did you mean vanilla"),
+        (["augmentation=cutmix"], ["augmentation=mixup"], "no evaluated checkpoint matches 'augmentation=cutmix'"),
         (["augmentation=vanilla"], ["augmentation=vanilla"], "both --baseline and --treatment"),
         (["model=small_cnn"], ["augmentation=mixup"], "several groups of small_cnn: mixup, vanilla"),
         (["augmentation=vanilla"], ["augmentatoin=mixup"], "Did you mean augmentation"),

@@ -39,8 +39,8 @@ class FGSM:
 
     @property
     def passes(self) -> int:
-        """Forward passes an image costs: one gradient, and the answer to the attacked image."""
-        return 4
+        """Forward passes an image costs: one gradient, foolbox's own check, and the answer to the result."""
+        return 5
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:  # noqa: ARG002
         """Return an empty array: nothing is drawn."""
@@ -70,8 +70,8 @@ class PGD:
 
     @property
     def passes(self) -> int:
-        """Forward passes an image costs: a gradient a step, and the answer to the attacked image."""
-        return 3 * self.steps + 1
+        """Forward passes an image costs: a gradient a step, foolbox's own check, and the answer to the result."""
+        return 3 * self.steps + 2
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the start of one image, uniform in [−1, 1], in units of ε."""
