@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
 
@@ -21,3 +22,8 @@ def reference() -> Path:
     if not path.is_dir():
         pytest.fail(f"ROBUSTBENCH_MSDA_REFERENCE={folder} is not a folder")
     return path
+
+
+# The same examples on every run: a failure seen once can be seen again. A slow machine is no failure.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")

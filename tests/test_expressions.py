@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from robustbench_msda import attacks, augmentations
@@ -40,7 +40,6 @@ LEAVES = st.builds(Leaf, size=st.integers(), rate=FLOATS, mode=st.text()) | st.b
 VALUES = st.recursive(LEAVES, lambda inner: st.builds(Branch, share=FLOATS, of=inner), max_leaves=4)
 
 
-@settings(deadline=None)
 @given(value=VALUES)
 def test_canonical_text_is_read_back_as_the_same_value(value: object) -> None:
     text = canonical(value, TABLE)
@@ -50,13 +49,11 @@ def test_canonical_text_is_read_back_as_the_same_value(value: object) -> None:
     assert "\n" not in text
 
 
-@settings(deadline=None)
 @given(value=VALUES)
 def test_short_text_is_read_back_as_the_same_value(value: object) -> None:
     assert parse(short(value, TABLE), TABLE, "thing") == value
 
 
-@settings(deadline=None)
 @given(text=st.text() | st.text(alphabet="leafbrnchdy(),=.0123456789-+*'\"[]{}: \n"))
 def test_any_text_is_a_value_or_one_line_of_complaint(text: str) -> None:
     try:
@@ -96,7 +93,6 @@ def test_forms(text: str, value: object) -> None:
     assert parse(text, TABLE, "thing") == value
 
 
-@settings(deadline=None)
 @given(whole=st.integers(-(2**53), 2**53))
 def test_a_whole_number_in_a_float_field_is_the_float(whole: int) -> None:
     texts = {canonical(parse(f"leaf(rate={number})", TABLE, "thing"), TABLE) for number in (whole, f"{whole}.0")}

@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -37,7 +37,6 @@ def oracle(row: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
     return np.exp(exact - largest) / total, float(largest + np.log(total))
 
 
-@settings(deadline=None)
 @given(logits=LOGITS, data=st.data())
 def test_agrees_with_a_softmax_in_float64(logits: NDArray[np.float32], data: st.DataObject) -> None:
     n, classes = logits.shape

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from robustbench_msda.records import (
@@ -24,14 +24,12 @@ from robustbench_msda.records import (
 )
 
 
-@settings(deadline=None)
 @given(n=st.integers(1, 3000), limit=st.integers(1, 4000))
 def test_a_limit_takes_the_floors(n: int, limit: int) -> None:
     expected = [Fraction(i * n, limit).__floor__() for i in range(limit)] if limit < n else list(range(n))
     assert limited(n, limit).tolist() == expected
 
 
-@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 300), min_size=1, max_size=12), limit=st.integers(1, 500))
 def test_a_limit_keeps_the_share_of_classes_that_lie_together(sizes: list[int], limit: int) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
@@ -58,7 +56,6 @@ def test_levels_sort_by_their_value() -> None:
     assert level_value("8/255") == 8 / 255
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_encoded_text_is_a_safe_file_name_and_comes_back(text: str) -> None:
     encoded = encode(text)
@@ -69,7 +66,6 @@ def test_encoded_text_is_a_safe_file_name_and_comes_back(text: str) -> None:
 PIECES = st.text(max_size=20)
 
 
-@settings(deadline=None)
 @given(condition=PIECES, level=PIECES, source=PIECES, part=st.integers(0, 99))
 def test_the_name_of_a_cell_says_which_it_is(condition: str, level: str, source: str, part: int) -> None:
     name = Cell("f", "b", condition, level, source, part).filename

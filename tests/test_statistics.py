@@ -24,7 +24,6 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.9, 0.95]))
-@settings(deadline=None)
 def test_wilson_agrees_with_scipy(counts: tuple[int, int], level: float) -> None:
     successes, n = counts
     expected = binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
@@ -43,7 +42,6 @@ def test_wilson_at_the_ends() -> None:
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
-@settings(deadline=None)
 def test_mcnemar_agrees_with_scipy(b: int, c: int) -> None:
     expected = binomtest(b, b + c, 0.5).pvalue if b + c else 1.0
     assert exact_mcnemar(b, c) == pytest.approx(expected, rel=1e-9)
@@ -87,7 +85,7 @@ def test_paired_p_is_about_uniform_without_a_difference() -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_paired_bootstrap_turns_with_its_sign(seed: int) -> None:
     differences = np.random.default_rng(seed).integers(-4, 5, 60) / 4
     there = paired_bootstrap(differences, 4000, np.random.default_rng(0))
@@ -190,7 +188,6 @@ def test_permutation_of_equal_sides_agrees_with_scipy() -> None:
 
 
 @given(seeds, st.integers(1, 4), st.integers(1, 5))
-@settings(deadline=None)
 def test_permutation_agrees_with_brute_force_on_integers(seed: int, before: int, after: int) -> None:
     rng = np.random.default_rng(seed)
     baseline, treatment = rng.integers(0, 4, (before, 5)), rng.integers(0, 4, (after, 5))
@@ -204,7 +201,6 @@ def test_permutation_agrees_with_brute_force_on_integers(seed: int, before: int,
 
 
 @given(seeds)
-@settings(deadline=None)
 def test_permutation_reads_counts_and_recalls_alike(seed: int) -> None:
     rng = np.random.default_rng(seed)
     baseline, treatment = rng.integers(0, 6, (4, 8)), rng.integers(0, 6, (5, 8))
@@ -235,7 +231,7 @@ def test_permutation_refuses_too_much_and_too_little() -> None:
 
 
 @given(seeds, st.sampled_from([(4, 4), (4, 5), (6, 4)]))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_null_of_degraded_classes_agrees_with_brute_force(seed: int, sizes: tuple[int, int]) -> None:
     before, after = sizes
     rng = np.random.default_rng(seed)
@@ -258,7 +254,6 @@ def test_null_needs_four_integer_seeds_a_side() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40).map(np.array), st.sampled_from([0.05, 0.2]))
-@settings(deadline=None)
 def test_benjamini_hochberg_agrees_with_scipy_and_its_definition(p: np.ndarray, q: float) -> None:
     rejected, adjusted = benjamini_hochberg(p, q)
     np.testing.assert_allclose(adjusted, false_discovery_control(p), rtol=1e-12)

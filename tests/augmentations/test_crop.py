@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -28,7 +28,6 @@ def one_by_one(
     return np.stack(made).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
 
 
-@settings(deadline=None)
 @given(
     height=st.integers(2, 9),
     width=st.integers(2, 9),

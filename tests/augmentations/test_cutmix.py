@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from robustbench_msda.augmentations.cutmix import Box, CutMix, box_around, cutmix
@@ -67,7 +67,6 @@ def test_areas_over_all_centres_are_exact(reference: Path) -> None:
         assert deviation == pytest.approx(float(row["exact_area_ratio_std_all_centres"]), abs=1e-6)
 
 
-@settings(deadline=None)
 @given(height=SIDES, width=SIDES, lam=st.floats(0, 1), data=st.data())
 def test_a_box_lies_in_the_image_and_is_no_larger_than_its_share(
     height: int, width: int, lam: float, data: st.DataObject
@@ -79,7 +78,6 @@ def test_a_box_lies_in_the_image_and_is_no_larger_than_its_share(
     assert box.area <= (1 - lam) * height * width + 1e-9
 
 
-@settings(deadline=None)
 @given(height=SIDES, width=SIDES, row=st.integers(0, 1), column=st.integers(0, 1))
 def test_share_one_is_the_identity(height: int, width: int, row: int, column: int) -> None:
     images = torch.arange(2.0 * height * width).reshape(2, 1, height, width)
@@ -88,7 +86,6 @@ def test_share_one_is_the_identity(height: int, width: int, row: int, column: in
     assert torch.equal(pasted, images)
 
 
-@settings(deadline=None)
 @given(height=SIDES, width=SIDES, lam=st.floats(0, 1), data=st.data())
 def test_every_pixel_is_the_images_or_its_partners(height: int, width: int, lam: float, data: st.DataObject) -> None:
     row, column = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -14,7 +14,6 @@ from robustbench_msda.streams import stream
 FILL = torch.tensor([0.25, 0.5, 0.75]).reshape(3, 1, 1)
 
 
-@settings(deadline=None)
 @given(height=st.integers(1, 20), width=st.integers(1, 20), size=st.integers(0, 24), data=st.data())
 def test_agrees_with_a_loop_over_pixels(height: int, width: int, size: int, data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.integers(0, height - 1), min_size=2, max_size=2))

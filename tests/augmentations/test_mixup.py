@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -21,7 +21,6 @@ def one_hot_batch(n: int) -> Batch:
     return Batch(torch.rand(n, 1, 2, 2, generator=torch.Generator().manual_seed(1)), torch.eye(n), torch.arange(n))
 
 
-@settings(deadline=None)
 @given(lam=st.floats(0, 1))
 def test_is_the_average_of_the_pair(lam: float) -> None:
     mixed = mixup(IMAGES, PARTNER, lam)
@@ -35,7 +34,6 @@ def test_share_one_is_the_identity_and_share_zero_the_partner() -> None:
     assert torch.equal(mixup(IMAGES, PARTNER, 0.0), IMAGES[PARTNER])
 
 
-@settings(deadline=None)
 @given(lam=st.floats(0, 1))
 def test_the_two_roles_are_symmetric(lam: float) -> None:
     swapped = mixup(IMAGES[PARTNER], PARTNER.argsort(), 1 - lam)

@@ -68,7 +68,7 @@ def test_hsv_equals_colorsys():
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1, exclude_max=True)] * 3), min_size=1, max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rgb_equals_colorsys(triples):
     hue, saturation, value = torch.tensor(triples, dtype=torch.float64).T[:, None, None]
     ours = color.hsv_to_rgb(hue, saturation, value)[0, :, 0].T

@@ -250,7 +250,7 @@ def test_a_member_that_went_away_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.xz"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.floats(0, 0.9999), st.integers(0, 255)), min_size=1, max_size=5))
 def test_any_change_of_an_archive_is_read_or_refused(tmp_path: Path, kind: str, changes: list) -> None:
     whole = tmp_path / f"whole.{kind}"

@@ -180,7 +180,7 @@ def test_files_that_go_away_after_opening(data_dir: Path) -> None:
         dataset.images("test")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["test/images.npy", "train/labels.npy", "meta.json", "classes.txt"]),
     changes=st.lists(st.tuples(st.integers(0, 140), st.integers(0, 255)), min_size=1, max_size=4),

@@ -48,7 +48,7 @@ def test_more_images_than_a_chunk_are_hashed_in_order() -> None:
     assert fingerprint(images, labels) != first
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(position=st.integers(0, 9 * 108 - 1), add=st.integers(1, 255))
 def test_changes_with_one_byte_of_the_images(position: int, add: int) -> None:
     images, labels = splits()["test"]
@@ -57,7 +57,7 @@ def test_changes_with_one_byte_of_the_images(position: int, add: int) -> None:
     assert fingerprint(other, labels) != fingerprint(images, labels)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(position=st.integers(0, 8), add=st.integers(1, 100))
 def test_changes_with_one_label(position: int, add: int) -> None:
     images, labels = splits()["test"]

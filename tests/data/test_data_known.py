@@ -113,7 +113,7 @@ def bilinear(grey: np.ndarray) -> np.ndarray:
     return grey
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 16), min_size=64, max_size=64))
 def test_upscaling_is_bilinear_to_a_grey_level(values: list[int]) -> None:
     image = np.array(values, dtype=np.float64).reshape(8, 8)
@@ -124,7 +124,7 @@ def test_upscaling_is_bilinear_to_a_grey_level(values: list[int]) -> None:
     assert np.abs(large[..., 0] - bilinear(image * 255 / 16)).max() <= 1.5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32))
 def test_digit_split_keeps_shares_whatever_the_order(seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(10), np.arange(150, 210, 6)))

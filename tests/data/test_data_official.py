@@ -214,7 +214,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 WHOLE = batch(pictures(10, 32, 0), np.arange(10))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4), st.booleans())
 def test_any_change_of_a_pickle_is_read_or_refused_in_one_line(changes: list[tuple[int, int]], at_end: bool) -> None:
     stream = bytearray(WHOLE)

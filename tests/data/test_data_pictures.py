@@ -230,7 +230,7 @@ for suffix, out in WHOLE.items():
     Image.fromarray(pictures(1, 8, 0)[0]).save(out, suffix)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(sorted(WHOLE)), st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 255)), max_size=4))
 def test_any_change_of_a_picture_is_read_or_refused(suffix: str, changes: list[tuple[int, int]]) -> None:
     data = bytearray(WHOLE[suffix].getvalue())

@@ -64,7 +64,7 @@ def test_a_constant_channel_cannot_be_normalised(tmp_path: Path) -> None:
         prepare("pets", source, tmp_path / "data")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 2100), st.integers(1, 3), st.integers(0, 99))
 def test_statistics_are_numpys(count: int, side: int, seed: int) -> None:
     images = pictures(count, side, seed)

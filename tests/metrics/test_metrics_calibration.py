@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
@@ -67,7 +67,6 @@ def test_gold_from_float16_logits(reference: Path) -> None:
 
 
 @given(pairs, st.integers(1, 20))
-@settings(deadline=None)
 def test_ece_is_the_loop_over_half_open_bins(answers: list[tuple[float, bool]], bins: int) -> None:
     confidence, correct = arrays(answers)
     edges, expected = np.linspace(0, 1, bins + 1), 0.0
@@ -87,7 +86,6 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
 
 
 @given(pairs)
-@settings(deadline=None)
 def test_one_bin_leaves_the_gap_of_the_means(answers: list[tuple[float, bool]]) -> None:
     confidence, correct = arrays(answers)
     gap = abs(confidence.mean() - correct.mean())
@@ -97,7 +95,6 @@ def test_one_bin_leaves_the_gap_of_the_means(answers: list[tuple[float, bool]]) 
 
 
 @given(pairs, st.integers(1, 20))
-@settings(deadline=None)
 def test_rms_is_the_loop_over_runs_and_the_published_one_is_less(answers: list[tuple[float, bool]], size: int) -> None:
     confidence, correct = arrays(answers)
     every_bin = rms_calibration_error(confidence, correct, size)
@@ -124,7 +121,6 @@ def test_small_sets_of_the_published_error() -> None:
 
 
 @given(pairs)
-@settings(deadline=None)
 def test_aurra_is_the_mean_of_accuracies_at_each_response(answers: list[tuple[float, bool]]) -> None:
     confidence, correct = arrays(answers)
     ranked = sorted(range(len(answers)), key=lambda i: (-confidence[i], -i))
@@ -133,7 +129,6 @@ def test_aurra_is_the_mean_of_accuracies_at_each_response(answers: list[tuple[fl
 
 
 @given(pairs)
-@settings(deadline=None)
 def test_soft_f1_is_f1_where_confidence_is_all_or_nothing(answers: list[tuple[float, bool]]) -> None:
     confidence, correct = arrays(answers)
     doubted, wrong = confidence < 0.5, ~correct
@@ -145,7 +140,6 @@ def test_soft_f1_is_f1_where_confidence_is_all_or_nothing(answers: list[tuple[fl
 
 
 @given(pairs)
-@settings(deadline=None)
 def test_ranges(answers: list[tuple[float, bool]]) -> None:
     confidence, correct = arrays(answers)
     for value in (expected_calibration_error(confidence, correct), aurra(confidence, correct)):

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from robustbench_msda.metrics.class_dependency import class_dependency, summarise
@@ -48,7 +48,6 @@ def test_equal_recalls_from_unequal_numbers_of_seeds_tie() -> None:
 
 
 @given(seeds, st.integers(1, 6), st.integers(1, 6))
-@settings(deadline=None)
 def test_agrees_with_exact_fractions(seed: int, before: int, after: int) -> None:
     n = np.random.default_rng(seed).integers(0, 6, 12)
     baseline, treatment = counts(seed, n, before), counts(seed + 1, n, after)
@@ -74,7 +73,6 @@ def test_agrees_with_exact_fractions(seed: int, before: int, after: int) -> None
 
 
 @given(seeds)
-@settings(deadline=None)
 def test_swapping_sides_swaps_the_sets(seed: int) -> None:
     n = np.full(9, 20)
     baseline, treatment = counts(seed, n, 3), counts(seed + 1, n, 4)

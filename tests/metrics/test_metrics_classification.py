@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, logsumexp, softmax
 from sklearn.metrics import confusion_matrix, log_loss, recall_score
@@ -34,7 +34,6 @@ def answers(seed: int, n: int = 80, classes: int = 7) -> tuple[np.ndarray, np.nd
 
 
 @given(seeds)
-@settings(deadline=None)
 def test_error_and_top5_error_count_images(seed: int) -> None:
     logits, labels = answers(seed)
     top5 = np.argsort(-logits, axis=1, kind="stable")[:, :5].astype(np.int16)
@@ -58,7 +57,6 @@ def test_robust_error_is_by_image_and_not_the_worst_attack() -> None:
 
 
 @given(seeds)
-@settings(deadline=None)
 def test_two_numbers_an_image_give_log_loss_and_brier(seed: int) -> None:
     logits, labels = answers(seed)
     probs, rows = softmax(logits, axis=1), np.arange(len(labels))
@@ -108,7 +106,6 @@ def test_float32_rounding_does_not_leave_the_range() -> None:
 
 
 @given(seeds)
-@settings(deadline=None)
 def test_counts_agree_with_scikit_learn(seed: int) -> None:
     logits, labels = answers(seed)
     predicted = logits.argmax(axis=1)
@@ -138,7 +135,6 @@ def test_class_confidence_averages_by_label_and_is_nan_without_images() -> None:
 
 
 @given(seeds)
-@settings(deadline=None)
 def test_renaming_classes_renames_the_counts(seed: int) -> None:
     logits, labels = answers(seed)
     names = np.random.default_rng(seed + 1).permutation(7)

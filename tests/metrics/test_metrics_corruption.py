@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -82,7 +82,6 @@ def test_sums_are_divided_and_not_ratios_averaged() -> None:
 
 
 @given(tables)
-@settings(deadline=None)
 def test_the_baseline_scores_one(errors: np.ndarray) -> None:
     baseline = errors.mean(axis=1)
     np.testing.assert_allclose(corruption_error(errors, baseline), 1)
@@ -91,7 +90,6 @@ def test_the_baseline_scores_one(errors: np.ndarray) -> None:
 
 
 @given(tables)
-@settings(deadline=None)
 def test_means_ignore_order_and_weigh_corruptions_alike(errors: np.ndarray) -> None:
     loop = sum(sum(row) / len(row) for row in errors.tolist()) / len(errors)
     assert mean_corruption_error(errors) == pytest.approx(loop)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
@@ -53,7 +53,6 @@ def test_gold_of_masked_logits(reference: Path) -> None:
 
 
 @given(sides, sides)
-@settings(deadline=None)
 def test_auroc_is_the_share_of_pairs_in_order(positive: np.ndarray, negative: np.ndarray) -> None:
     wins = [float(p > n) + 0.5 * float(p == n) for p in positive for n in negative]
     assert auroc(positive, negative) == pytest.approx(np.mean(wins))
@@ -61,7 +60,6 @@ def test_auroc_is_the_share_of_pairs_in_order(positive: np.ndarray, negative: np
 
 
 @given(sides, sides)
-@settings(deadline=None)
 def test_aupr_is_the_step_wise_sum(positive: np.ndarray, negative: np.ndarray) -> None:
     total, before = 0.0, 0.0
     for threshold in sorted({*positive.tolist(), *negative.tolist()}, reverse=True):
@@ -73,7 +71,6 @@ def test_aupr_is_the_step_wise_sum(positive: np.ndarray, negative: np.ndarray) -
 
 
 @given(sides, sides, st.sampled_from([0.25, 0.5, 0.8, 0.95, 1.0]))
-@settings(deadline=None)
 def test_fpr_takes_the_nearest_recall(positive: np.ndarray, negative: np.ndarray, recall: float) -> None:
     best = (2.0, 0.0)
     for threshold in sorted({*positive.tolist(), *negative.tolist()}):
@@ -89,7 +86,6 @@ def test_fpr_takes_the_nearest_recall(positive: np.ndarray, negative: np.ndarray
 
 
 @given(sides, sides)
-@settings(deadline=None)
 def test_only_the_order_of_scores_matters(positive: np.ndarray, negative: np.ndarray) -> None:
     for metric in (auroc, aupr, fpr_at_recall):
         assert metric(np.exp(positive) * 3, np.exp(negative) * 3) == pytest.approx(metric(positive, negative))

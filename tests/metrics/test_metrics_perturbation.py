@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
@@ -46,7 +46,6 @@ def test_gold(reference: Path, name: str) -> None:
 
 
 @given(seeds, st.integers(5, 12), st.sampled_from(BOTH))
-@settings(deadline=None)
 def test_top5_distance_is_that_of_the_full_ranks(seed: int, classes: int, against: Against) -> None:
     logits = np.random.default_rng(seed).normal(size=(2, 4, classes)).round(1)
     ranks = rankdata(-logits, method="ordinal", axis=-1).astype(int)
@@ -72,7 +71,6 @@ def test_small_cases_by_hand() -> None:
 
 
 @given(seeds, st.sampled_from(BOTH))
-@settings(deadline=None)
 def test_renaming_classes_changes_nothing(seed: int, against: Against) -> None:
     rng = np.random.default_rng(seed)
     top5, names = top5_of(rng.normal(size=(3, 5, 8))), rng.permutation(8)

@@ -124,7 +124,7 @@ def test_fingerprint_does_not_change_with(what: str) -> None:
     assert SAME[what].fingerprint == tiny().fingerprint
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(list(tiny().state)), st.integers(0, 31), st.integers(0, 3))
 def test_fingerprint_sees_every_bit_and_no_order(order: list[str], bit: int, position: int) -> None:
     shuffled = changed(state={name: tiny().state[name] for name in order})
