@@ -24,7 +24,7 @@ class Report:
     """What was written.
 
     Attributes:
-        overview: the overview table, in Markdown; empty where the scores have no rows for it.
+        overview: the overview table for a terminal; empty where the scores have no rows for it.
         paths: every file.
         skipped: tables and figures that were not built, and why.
     """
@@ -51,7 +51,9 @@ def build(name: str, results: Path, reports: Path) -> Report:
     described = description(name, results)
     title = str(described.get("claim", f"Scores {name}"))
     page = build_page(title, out, built.tables, drawn.figures, facts(described), notes(scores))
-    overview = next((to_markdown(table) for table in built.tables if table.name == "overview"), "")
+    # Markdown's escapes are for files; a terminal shows them as they are.
+    texts = [to_markdown(table).replace("\\", "") for table in built.tables if table.name == "overview"]
+    overview = texts[0] if texts else ""
     return Report(overview, (*built.paths, *drawn.paths, page), built.skipped | drawn.skipped)
 
 
@@ -138,12 +140,12 @@ def facts(described: dict[str, object]) -> dict[str, str]:
 
 
 def shared_settings(recipes: Sequence[dict[str, object]]) -> dict[str, object]:
-    """Return the fields that all ``recipes`` have in common, but for empty ones."""
+    """Return the fields that all ``recipes`` have in common, but for empty lists and tables."""
     first = recipes[0] if recipes else {}
     return {
         name: value
         for name, value in first.items()
-        if value not in ({}, [], 0, None) and all(recipe[name] == value for recipe in recipes)
+        if value not in ({}, []) and all(recipe[name] == value for recipe in recipes)
     }
 
 
