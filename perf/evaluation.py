@@ -19,7 +19,7 @@ from robustbench_msda.models.checkpoints import Checkpoint, network
 from robustbench_msda.models.sources import build
 from robustbench_msda.results.store import Results
 
-IMAGES = 2000
+IMAGES = 1000
 BATCH = 250
 MODEL = "resnet20"
 

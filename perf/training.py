@@ -16,7 +16,7 @@ from robustbench_msda.training.batches import epoch_batches, resident
 from robustbench_msda.training.loop import train_step
 from robustbench_msda.training.state import start
 
-STEPS = 4
+STEPS = 3
 MODEL = "resnet20"
 
 
