@@ -137,12 +137,10 @@ def name_classes(axes: Axes, names: list[str]) -> None:
 def name_extremes(axes: Axes, rows: pd.DataFrame) -> None:
     """Write name and change beyond the highest and the lowest bar, and beyond the ranges of the bars below the text.
 
-    A rise is named only where there is one, and so is a fall.
+    Where no class rose, the best is named above the zero line all the same; likewise the worst where none fell.
     """
     ends = 100 * rows[["value", "seed_low", "seed_high"]].fillna(0.0).to_numpy()
     for first, here, ha, side in ((0, ends, "left", 1), (len(rows) - 1, ends[::-1], "right", -1)):
-        if side * here[0, 0] <= 0:
-            continue
         text = named(rows.iloc[first])
         below = here[: math.ceil(len(rows) * len(text) * CHARACTER)]
         axes.annotate(
