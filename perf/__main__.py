@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 from perf import corruptions, evaluation, training
+from perf.measure import use_one_core
 from robustbench_msda.files import write_text
 from robustbench_msda.provenance import machine
 
@@ -15,6 +16,7 @@ OUT = Path("results/perf.csv")
 
 def main() -> None:
     """Measure, print as it goes, and write."""
+    use_one_core()
     facts = "; ".join(f"{name}: {value}" for name, value in machine().items())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ class Row:
     low: float
     high: float
     unit: str
+
+
+def use_one_core() -> None:
+    """Keep this process and its threads on one core, where the system allows it: running ahead then costs time too."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def paired(numerator: Callable[[], object], denominator: Callable[[], object], pairs: int = PAIRS) -> list[float]:
