@@ -41,11 +41,14 @@ def test_recall_figures_say_how_many_classes_and_name_the_extremes() -> None:
     assert told in drawing.alt
 
 
-def test_no_rise_is_named_where_nothing_rose() -> None:
+def test_the_best_is_named_above_zero_even_where_nothing_rose() -> None:
     fallen = COMPARISON[(COMPARISON.value < 0) & (COMPARISON.treatment == "mixup")]
     (drawing,) = drawings("recall_change", comparison=fallen)
-    (text,) = drawing.figure.axes[0].texts
-    assert "−" in text.get_text()
+    values = fallen[fallen.metric == "recall_change"].set_index("subset").value
+    best, worst = drawing.figure.axes[0].texts
+    assert best.get_text().startswith(f"{values.idxmax()}: −")
+    assert worst.get_text().startswith(f"{values.idxmin()}: −")
+    assert best.xy[1] >= 0 > worst.xy[1]
     assert " 0 improved" in drawing.figure.get_suptitle()
 
 
