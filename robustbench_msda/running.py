@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from robustbench_msda import comparison, provenance, scoring, verbs
+from robustbench_msda import augmentations, comparison, provenance, scoring, verbs
 from robustbench_msda.engines import Outcome, WorkItem, run
 from robustbench_msda.errors import UserError
 from robustbench_msda.files import write_text
@@ -98,7 +98,7 @@ def evaluated(recipes: Sequence[Recipe], store: Results, runs: Path) -> list[Che
 
 def compared(study: Study, done: Sequence[CheckpointRecord], store: Results) -> pd.DataFrame:
     """Return every augmentation of ``done`` against the study's first, model by model; empty without clean answers."""
-    first = verbs.short_augmentation(study.recipes()[0])
+    first = augmentations.short(study.recipes()[0].augmentation)
     baseline = [record for record in done if record.augmentation == first]
     models = {record.source for record in baseline}
     treatment = [record for record in done if record.augmentation != first and record.source in models]

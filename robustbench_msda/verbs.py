@@ -265,8 +265,3 @@ def compare(
 def write_comparison(frame: pd.DataFrame, path: Path) -> None:
     """Write a comparison as CSV, whole."""
     write_whole(path, lambda temporary: frame.to_csv(temporary, index=False, float_format="%.9g"))
-
-
-def short_augmentation(made: Recipe) -> str:
-    """Return the augmentation of a recipe as tables print it."""
-    return augmentations.short(made.augmentation)

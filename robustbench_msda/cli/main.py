@@ -11,7 +11,7 @@ from robustbench_msda import __version__
 from robustbench_msda.cli import compare, data, evaluate, listing, report, run, score, train
 from robustbench_msda.errors import UserError
 
-DONE, USER_ERROR, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
+DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
 
 
 @click.group(
