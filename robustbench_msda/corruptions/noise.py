@@ -57,9 +57,13 @@ def impulse_noise(images: Tensor, parameter: Parameter, uniforms: Tensor) -> Ten
     return images.mul(uniforms >= share).add_(white, alpha=255)
 
 
-def draw_uniforms(rng: np.random.Generator, side: int, parameter: Parameter) -> NDArray[np.float32]:  # noqa: ARG001
+def draw_uniforms(
+    rng: np.random.Generator,
+    side: int,
+    parameter: Parameter,  # noqa: ARG001
+) -> tuple[NDArray[np.float32]]:
     """Return one image's (3, side, side) draws from the 2²⁴ multiples of 2⁻²⁴ in [0, 1)."""
-    return rng.random((3, side, side), dtype=np.float32)
+    return (rng.random((3, side, side), dtype=np.float32),)
 
 
 def normals(uniforms: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +27,8 @@ EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 CPU_PIXELS = 2**15
 DEVICE_PIXELS = 2**24
 
-Apply = Callable[[Tensor, Parameter, Tensor], Tensor]
-Draw = Callable[[np.random.Generator, int, Parameter], NDArray[np.generic]]
+Apply = Callable[..., Tensor]
+Draw = Callable[[np.random.Generator, int, Parameter], tuple[NDArray[np.generic], ...]]
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Corruption:
     Attributes:
         category: ``noise``, ``blur``, ``weather`` or ``digital``.
         severities: image side to the parameters of severity 1 … 5.
-        apply: (B, 3, S, S) uint8 images, a parameter and the stacked draws to images of the same shape and type.
-        draw: one image's random numbers, on the CPU, from its generator, its side and the parameter; ``None`` where
+        apply: (B, 3, S, S) uint8 images, a parameter and the stacked draws, an argument each, to images of the same
+            shape and type.
+        draw: one image's random arrays, on the CPU, from its generator, its side and the parameter; ``None`` where
             there is no chance.
     """
 
@@ -49,41 +50,44 @@ class Corruption:
     draw: Draw | None = None
 
 
-def _without_chance(function: Callable[[Tensor, Parameter], Tensor]) -> Apply:
-    return lambda images, parameter, _: function(images, parameter)
-
-
 CORRUPTIONS: dict[str, Corruption] = {
     "gaussian_noise": Corruption("noise", severities.GAUSSIAN_NOISE, noise.gaussian_noise, noise.draw_uniforms),
     "shot_noise": Corruption("noise", severities.SHOT_NOISE, noise.shot_noise, noise.draw_uniforms),
     "impulse_noise": Corruption("noise", severities.IMPULSE_NOISE, noise.impulse_noise, noise.draw_uniforms),
-    "defocus_blur": Corruption("blur", severities.DEFOCUS_BLUR, _without_chance(blur.defocus_blur)),
-    "brightness": Corruption("weather", severities.BRIGHTNESS, _without_chance(weather.brightness)),
-    "contrast": Corruption("digital", severities.CONTRAST, _without_chance(digital.contrast)),
-    "pixelate": Corruption("digital", severities.PIXELATE, _without_chance(digital.pixelate)),
-    "jpeg_compression": Corruption("digital", severities.JPEG_COMPRESSION, _without_chance(digital.jpeg_compression)),
-    "gaussian_blur": Corruption("blur", severities.GAUSSIAN_BLUR, _without_chance(blur.gaussian_blur)),
-    "saturate": Corruption("digital", severities.SATURATE, _without_chance(digital.saturate)),
+    "defocus_blur": Corruption("blur", severities.DEFOCUS_BLUR, blur.defocus_blur),
+    "brightness": Corruption("weather", severities.BRIGHTNESS, weather.brightness),
+    "contrast": Corruption("digital", severities.CONTRAST, digital.contrast),
+    "pixelate": Corruption("digital", severities.PIXELATE, digital.pixelate),
+    "jpeg_compression": Corruption("digital", severities.JPEG_COMPRESSION, digital.jpeg_compression),
+    "gaussian_blur": Corruption("blur", severities.GAUSSIAN_BLUR, blur.gaussian_blur),
+    "saturate": Corruption("digital", severities.SATURATE, digital.saturate),
 }
 
 
-def corrupt(images: Tensor, name: str, severity: int, rngs: Sequence[np.random.Generator] = ()) -> Tensor:
+def corrupt(
+    images: Tensor,
+    name: str,
+    severity: int,
+    rngs: Sequence[np.random.Generator] = (),
+    table: Mapping[str, Corruption] = CORRUPTIONS,
+) -> Tensor:
     """Return corrupted copies of ``images``, a function of each image and its generator alone.
 
     How the images are batched, and on which device, changes no more than one grey level; on one device, nothing.
 
     Args:
         images: (B, 3, S, S) uint8 with S a side of the corruption's severity tables.
-        name: a name in ``CORRUPTIONS``.
+        name: a name in ``table``.
         severity: 1 … 5.
         rngs: one generator an image; not looked at where the corruption has no chance in it.
+        table: the corruptions there are.
 
     Raises:
         UnknownName: the corruption is not in the table.
         UserError: there are no severities for images of this side.
         ValueError: the images, the severity or the number of generators is not as above.
     """
-    corruption = pick(CORRUPTIONS, name, "corruption")
+    corruption = pick(table, name, "corruption")
     parameter = parameter_of(corruption, _side(images, name, corruption), severity)
     if corruption.draw is not None and len(rngs) != len(images):
         raise ValueError(f"expected one generator an image, got {len(rngs)} for {len(images)}: {name} draws at random")
@@ -93,7 +97,7 @@ def corrupt(images: Tensor, name: str, severity: int, rngs: Sequence[np.random.G
     for start in range(0, len(images), step):
         piece = images[start : start + step].contiguous()
         drawn = draws(corruption, rngs[start : start + step], images.shape[-1], parameter)
-        pieces.append(corruption.apply(piece, parameter, drawn.to(images.device)))
+        pieces.append(corruption.apply(piece, parameter, *(each.to(images.device) for each in drawn)))
     return torch.cat(pieces) if pieces else images.clone()
 
 
@@ -109,11 +113,14 @@ def parameter_of(corruption: Corruption, side: int, severity: int) -> Parameter:
     return levels[severity - 1]
 
 
-def draws(corruption: Corruption, rngs: Sequence[np.random.Generator], side: int, parameter: Parameter) -> Tensor:
-    """Return the random numbers of a batch, one image's a row, on the CPU; empty where there is no chance."""
+def draws(
+    corruption: Corruption, rngs: Sequence[np.random.Generator], side: int, parameter: Parameter
+) -> tuple[Tensor, ...]:
+    """Return the random arrays of a batch on the CPU, one image's a row; none where there is no chance."""
     if corruption.draw is None:
-        return torch.empty(0)
-    return torch.from_numpy(np.stack([corruption.draw(rng, side, parameter) for rng in rngs]))
+        return ()
+    drawn = zip(*(corruption.draw(rng, side, parameter) for rng in rngs), strict=True)
+    return tuple(torch.from_numpy(np.stack(arrays)) for arrays in drawn)
 
 
 def _side(images: Tensor, name: str, corruption: Corruption) -> int:
