@@ -12,13 +12,12 @@ from robustbench_msda import augmentations
 from robustbench_msda.benchmarks import Setting, benchmarks_of
 from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.errors import pick
-from robustbench_msda.evaluation.planning import Task, images_of
+from robustbench_msda.evaluation.planning import Task, tasks_of
 from robustbench_msda.models.checkpoints import network
 from robustbench_msda.models.normalisation import Normalised
 from robustbench_msda.models.sources import build
 from robustbench_msda.prediction import forward
 from robustbench_msda.recipes import Recipe
-from robustbench_msda.records import World
 from robustbench_msda.results.store import CheckpointRecord
 from robustbench_msda.streams import stream
 from robustbench_msda.studies import Study
@@ -73,19 +72,18 @@ def estimate(study: Study, place: Place, runs: Path) -> Estimate:
         tasks = expected(study, dataset, place, known.get(recipe.id))
         missing = [task for task in tasks if not task.done]
         cells, done = cells + len(tasks), done + len(tasks) - len(missing)
-        seconds += forward_pass * sum(task.benchmark.passes(task.cell) * images_of(task) for task in missing)
+        seconds += forward_pass * sum(task.passes for task in missing)
     return Estimate(len(recipes), trained, cells, done, seconds / 3600)
 
 
 def expected(study: Study, dataset: Dataset, place: Place, record: CheckpointRecord | None) -> list[Task]:
     """Return the cells of one recipe; without a ``record`` its checkpoint is not evaluated, and none is done."""
-    tasks = []
+    tasks: list[Task] = []
     for name, limit in study.benchmarks.items():
         benchmark = pick(benchmarks_of(dataset.name), name, f"benchmark of {dataset.name}")
         setting = Setting(dataset, Path(place.data_dir), torch.device(place.device), limit, place.batch_size)
-        world = World(dataset.fingerprint("test"), benchmark.version, limit)
-        for cell in benchmark.cells(record.fingerprint if record else "", setting):
-            tasks.append(Task(benchmark, cell, setting, world, record is not None and place.store.has(cell, world)))
+        # Without a record no checkpoint has this fingerprint, and nothing is done.
+        tasks += tasks_of(benchmark, record.fingerprint if record else "", setting, place.store)
     return tasks
 
 

@@ -18,7 +18,7 @@ from robustbench_msda.errors import UserError
 from robustbench_msda.files import write_text
 from robustbench_msda.progress import Progress, silent
 from robustbench_msda.recipes import Recipe
-from robustbench_msda.results.scores import write_scores
+from robustbench_msda.results.scores import write_comparison, write_scores
 from robustbench_msda.results.store import CheckpointRecord, Results, check_writable, read_sidecar
 from robustbench_msda.studies import Study
 from robustbench_msda.training import train
@@ -69,7 +69,7 @@ def run_study(study: Study, place: Place, runs: Path, workers: Workers, progress
         raise UserError(next(outcome.error for outcome in outcomes if outcome.error))
     frame = scoring.score(place.store, done, study.benchmarks)
     write_scores(frame, place.results / "scores" / f"{study.name}.csv.gz")
-    verbs.write_comparison(compared(study, done, place.store), place.results / "comparisons" / f"{study.name}.csv")
+    write_comparison(compared(study, done, place.store), place.results / "comparisons" / f"{study.name}.csv")
     facts = description(study, done, outcomes, place.store, runs)
     write_text(place.results / f"{study.name}.json", json.dumps(facts, indent=1) + "\n")
     return outcomes

@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from robustbench_msda.benchmarks import benchmarks_of
+from robustbench_msda.benchmarks import Baseline, Basis, benchmarks_of
+from robustbench_msda.errors import UserError
 from robustbench_msda.progress import Progress, silent
 from robustbench_msda.records import COLUMNS, Cell, Predictions, Score, level_value
 from robustbench_msda.results.scores import NUMBERS
 from robustbench_msda.results.store import CheckpointRecord, Results, Sidecar, read_predictions, read_sidecar
 
+CLEAN = "clean"
 ORDER = ["dataset", "model", "augmentation", "seed", "fingerprint", "benchmark", "world", "condition"]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What scores are put in relation to.
+
+    Attributes:
+        baseline: the checkpoint whose errors normalise, besides published constants; None for none.
+        allow_partial: aggregate what is there of a benchmark that is not all there, and say of what.
+    """
+
+    baseline: CheckpointRecord | None = None
+    allow_partial: bool = False
+
+
+class Evaluated(NamedTuple):
+    """The complete conditions of one checkpoint on one benchmark in one world."""
+
+    benchmark: str
+    world: str
+    limit: int
+    conditions: dict[Cell, Predictions]
 
 
 def score(
     results: Results,
     records: Iterable[CheckpointRecord],
     limits: Mapping[str, int] | None = None,
+    relation: Relation = Relation(),
     *,
     progress: Progress = silent,
 ) -> pd.DataFrame:
     """Return the tidy table of everything that the stored predictions of ``records`` say.
 
-    A condition some of whose parts are missing is left out, and so is an aggregate some of whose conditions are.
+    A condition some of whose parts are missing is left out, and so is an aggregate some of whose conditions are, unless
+    ``relation`` allows partial ones.
 
     Args:
         results: where predictions are kept.
         records: the checkpoints.
         limits: benchmark name to limit: only these worlds; None for all.
+        relation: what scores are put in relation to.
         progress: told after each checkpoint.
 
     Returns:
@@ -44,22 +72,69 @@ def score(
     rows: list[dict[str, object]] = []
     for number, record in enumerate(chosen):
         progress(number, len(chosen), record.fingerprint)
-        rows += [as_row(found, record) for found in checkpoint_scores(results, record, limits)]
+        rows += [as_row(found, record) for found in checkpoint_scores(results, record, limits, relation)]
     progress(len(chosen), len(chosen))
     return sorted_frame(rows)
 
 
-def checkpoint_scores(results: Results, record: CheckpointRecord, limits: Mapping[str, int] | None) -> Iterator[Score]:
+def checkpoint_scores(
+    results: Results, record: CheckpointRecord, limits: Mapping[str, int] | None, relation: Relation
+) -> Iterator[Score]:
     """Yield the scores of one checkpoint, world by world: limited worlds never meet full ones."""
     table = benchmarks_of(record.dataset)
+    clean = clean_errors(results, record)
+    for found in evaluated(results, record):
+        if limits is not None and limits.get(found.benchmark) != found.limit:
+            continue
+        baseline = baseline_of(results, relation.baseline, found) if relation.baseline else None
+        basis = Basis(clean.get(found.limit), baseline, relation.allow_partial)
+        for each in table[found.benchmark].score(found.conditions, record.classes, basis):
+            yield replace(each, world=found.world)
+
+
+def evaluated(results: Results, record: CheckpointRecord, only: str = "") -> Iterator[Evaluated]:
+    """Yield what ``record`` was evaluated on, or its worlds of the benchmark ``only``, read one at a time."""
+    known = [only] if only else benchmarks_of(record.dataset)
     for name, world, paths in results.worlds(record.fingerprint):
-        if name not in table or not paths:
-            continue
-        sidecars = {cell: read_sidecar(path) for cell, path in paths.items()}
-        if limits is not None and limits.get(name) != next(iter(sidecars.values())).world["limit"]:
-            continue
-        for found in table[name].score(conditions(paths, sidecars), record.classes):
-            yield replace(found, world=world)
+        if name in known and paths:
+            sidecars = {cell: read_sidecar(path) for cell, path in paths.items()}
+            limit = int(next(iter(sidecars.values())).world["limit"])
+            yield Evaluated(name, world, limit, conditions(paths, sidecars))
+
+
+def clean_errors(results: Results, record: CheckpointRecord) -> dict[int, float]:
+    """Return the error on the clean images by limit; a limit that has two worlds says nothing."""
+    found = [each for each in evaluated(results, record, CLEAN) if each.conditions]
+    limits = [each.limit for each in found]
+    answers = {each.limit: next(iter(each.conditions.values())) for each in found if limits.count(each.limit) == 1}
+    return {limit: 1 - float(predictions.correct.mean()) for limit, predictions in answers.items()}
+
+
+def baseline_of(results: Results, record: CheckpointRecord, found: Evaluated) -> Baseline:
+    """Return the errors of ``record`` in the world of ``found``: of images, or the flip probabilities of videos.
+
+    Raises:
+        UserError: it was not evaluated there.
+    """
+    for own in evaluated(results, record, found.benchmark):
+        if own.world == found.world:
+            scores = benchmarks_of(record.dataset)[own.benchmark].score(own.conditions, record.classes, Basis())
+            errors = {
+                (each.condition, each.level): each.value
+                for each in scores
+                if each.metric in ("error", "flip_probability") and each.subset == "all"
+            }
+            return Baseline(name_of(record), errors, clean_errors(results, record).get(own.limit))
+    raise UserError(
+        f"--normalise-by {record.fingerprint}: it has no predictions on {found.benchmark} with --limit {found.limit}; "
+        f"run: robustbench-msda evaluate {record.path} --benchmarks {found.benchmark} --limit {found.limit}"
+    )
+
+
+def name_of(record: CheckpointRecord) -> str:
+    """Return what a checkpoint is called in flags."""
+    seed = "" if record.seed is None else f"seed {record.seed}"
+    return " ".join(filter(None, (record.source, record.augmentation, seed, record.fingerprint)))
 
 
 def conditions(paths: Mapping[Cell, Path], sidecars: Mapping[Cell, Sidecar]) -> dict[Cell, Predictions]:

@@ -12,14 +12,14 @@ from robustbench_msda import augmentations, comparison, evaluation, scoring, tra
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UserError
 from robustbench_msda.evaluation.planning import BATCH_SIZE
-from robustbench_msda.files import write_whole
 from robustbench_msda.models.checkpoints import Checkpoint, load, load_foreign, load_pretrained
 from robustbench_msda.models.sources import split
 from robustbench_msda.progress import Progress, silent
 from robustbench_msda.recipes import Recipe, make_recipe
-from robustbench_msda.results.scores import write_scores
+from robustbench_msda.records import Cell
+from robustbench_msda.results.scores import write_comparison, write_scores
 from robustbench_msda.results.selection import select
-from robustbench_msda.results.store import Results
+from robustbench_msda.results.store import CheckpointRecord, Results
 from robustbench_msda.training.loop import CHECKPOINT
 
 
@@ -32,12 +32,14 @@ class Place:
         results: the results folder.
         device: ``cpu``, ``cuda``, ``cuda:1`` …
         batch_size: images a batch of evaluation.
+        allow_partial: evaluate and aggregate what is there of official files that are not all there, and say so.
     """
 
     data_dir: Path = Path("data")
     results: Path = Path("results")
     device: str = "cpu"
     batch_size: int = BATCH_SIZE
+    allow_partial: bool = False
 
     @property
     def store(self) -> Results:
@@ -166,7 +168,15 @@ def plan(
     """Return what an evaluation would do (see ``evaluate``)."""
     data_dir = Path(place.data_dir)
     opened, path = open_checkpoint(checkpoint, foreign, data_dir)
-    cells = evaluation.plan(opened, benchmarks, data_dir, place.store, device=place.device, batch_size=place.batch_size)
+    cells = evaluation.plan(
+        opened,
+        benchmarks,
+        data_dir,
+        place.store,
+        device=place.device,
+        batch_size=place.batch_size,
+        allow_partial=place.allow_partial,
+    )
     return Planned(opened, path, (foreign.model,), cells)
 
 
@@ -188,16 +198,21 @@ def evaluate(
         progress: told in images.
 
     Raises:
-        UserError: the checkpoint, the data or the results folder is at fault.
+        UserError: the checkpoint, the data or the results folder is at fault; or some cells cannot be done, after
+            those that can.
     """
     planned = plan(checkpoint, benchmarks, foreign=foreign, place=place)
-    carry_out(planned, place, progress)
+    failed = carry_out(planned, place, progress)
+    if failed:
+        cell, reason = next(iter(failed.items()))
+        name = " ".join(filter(None, (cell.benchmark, cell.condition, cell.level)))
+        raise UserError(f"{len(failed)} of {len(planned.cells.missing)} cells failed, first {name}: {reason}")
     return planned
 
 
-def carry_out(planned: Planned, place: Place = HERE, progress: Progress = silent) -> None:
-    """Predict the missing cells of an evaluation."""
-    evaluation.evaluate(
+def carry_out(planned: Planned, place: Place = HERE, progress: Progress = silent) -> dict[Cell, UserError]:
+    """Predict the missing cells of an evaluation; return those that cannot be done, with the reason."""
+    return evaluation.evaluate(
         planned.cells, planned.checkpoint, planned.path, place.store, trusted=planned.trusted, progress=progress
     )
 
@@ -207,6 +222,7 @@ def score(
     *,
     place: Place = HERE,
     benchmarks: Mapping[str, int] | None = None,
+    normalise_by: str = "",
     name: str = "",
     progress: Progress = silent,
 ) -> pd.DataFrame:
@@ -216,6 +232,7 @@ def score(
         selections: which checkpoints, see ``results.selection.select``; none for all.
         place: where results are.
         benchmarks: name to limit: only these; None for all.
+        normalise_by: selects the one checkpoint whose errors divide, besides published ones; empty for none.
         name: keeps it as ``scores/<name>.csv.gz``; empty keeps nothing.
         progress: told in checkpoints.
 
@@ -227,10 +244,26 @@ def score(
     if not records:
         raise UserError(f"{store.root} holds no evaluated checkpoint; run: robustbench-msda evaluate CHECKPOINT")
     chosen = select(selections, records, augmentations.short) if selections else list(records.values())
-    frame = scoring.score(store, chosen, benchmarks, progress=progress)
+    relation = scoring.Relation(normaliser(normalise_by, records), place.allow_partial)
+    frame = scoring.score(store, chosen, benchmarks, relation, progress=progress)
     if name:
         write_scores(frame, store.root / "scores" / f"{name}.csv.gz")
     return frame
+
+
+def normaliser(selection: str, records: Mapping[str, CheckpointRecord]) -> CheckpointRecord | None:
+    """Return the one checkpoint that ``selection`` names; None where it is empty.
+
+    Raises:
+        UserError: it names none, or several.
+    """
+    if not selection:
+        return None
+    found = select([selection], records, augmentations.short)
+    if len(found) > 1:
+        named = ", ".join(record.fingerprint for record in found)
+        raise UserError(f"--normalise-by {selection}: expected one checkpoint, found {len(found)} ({named}); name one")
+    return found[0]
 
 
 def compare(
@@ -260,8 +293,3 @@ def compare(
     if name:
         write_comparison(frame, store.root / "comparisons" / f"{name}.csv")
     return frame
-
-
-def write_comparison(frame: pd.DataFrame, path: Path) -> None:
-    """Write a comparison as CSV, whole."""
-    write_whole(path, lambda temporary: frame.to_csv(temporary, index=False, float_format="%.9g"))

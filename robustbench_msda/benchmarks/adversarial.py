@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from robustbench_msda.benchmarks.base import Missing, Setting, as_network_input, part_cells, test_batches
+from robustbench_msda.benchmarks.base import Basis, OnTestImages, Setting, as_network_input, part_cells, test_batches
 from robustbench_msda.benchmarks.rows import condition_scores
 from robustbench_msda.records import Batch, Cell, Predictions, Score, level_value
 from robustbench_msda.streams import stream
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class WhiteBox:
+class WhiteBox(OnTestImages):
     """One attack at several ε; an image the network gets wrong unattacked counts as wrong.
 
     Attributes:
@@ -41,14 +41,10 @@ class WhiteBox:
 
         return attacks.parse(self.attack)
 
-    def needs(self, setting: Setting) -> Missing | None:  # noqa: ARG002
-        """Return None: the data set is all it takes."""
-        return None
-
     def cells(self, fingerprint: str, setting: Setting) -> Iterator[Cell]:
         """Yield every ε, part by part."""
         for level in self.levels:
-            yield from part_cells(Cell(fingerprint, self.name, self.attack, level), setting)
+            yield from part_cells(Cell(fingerprint, self.name, self.attack, level), self, setting)
 
     def passes(self, cell: Cell) -> int:  # noqa: ARG002
         """Return what the attack costs."""
@@ -68,7 +64,12 @@ class WhiteBox:
                 attacked = attack.run(model, images, labels.to(setting.device), epsilon, start)
             yield Batch(attacked, labels, index, delta_max=check_ball(images, attacked, epsilon))
 
-    def score(self, cells: Mapping[Cell, Predictions], classes: Sequence[str]) -> Iterator[Score]:
+    def score(
+        self,
+        cells: Mapping[Cell, Predictions],
+        classes: Sequence[str],
+        basis: Basis,  # noqa: ARG002
+    ) -> Iterator[Score]:
         """Yield the scores of every ε: ``error`` is the share of images that are wrong after the attack."""
         for cell, predictions in cells.items():
             yield from condition_scores(cell, predictions, classes)

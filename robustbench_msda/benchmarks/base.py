@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robustbench_msda.data.datasets import Dataset
@@ -31,8 +32,9 @@ class Setting:
         dataset: what the checkpoint classifies.
         data_dir: where official benchmark files lie.
         device: where images are made and networks run.
-        limit: how many images, 0 for all.
+        limit: how many images (or videos), 0 for all.
         batch_size: images a batch.
+        allow_partial: take what is there of official files that are not all there.
     """
 
     dataset: Dataset
@@ -40,6 +42,37 @@ class Setting:
     device: torch.device
     limit: int = 0
     batch_size: int = 250
+    allow_partial: bool = False
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Another checkpoint, whose errors normalise.
+
+    Attributes:
+        name: how it is named in flags.
+        errors: (condition, level) to its error, or to its flip probability, on the same benchmark and limit.
+        clean_error: its error on the clean images of the same limit; None where that was not predicted.
+    """
+
+    name: str
+    errors: Mapping[tuple[str, str], float]
+    clean_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What aggregates rest on beside the predictions of their benchmark.
+
+    Attributes:
+        clean_error: of the same checkpoint on the clean images of the same limit; None where that was not predicted.
+        baseline: whose errors normalise, besides published constants; None for none.
+        allow_partial: aggregate what is there, and say of what.
+    """
+
+    clean_error: float | None = None
+    baseline: Baseline | None = None
+    allow_partial: bool = False
 
 
 class Benchmark(Protocol):
@@ -63,32 +96,88 @@ class Benchmark(Protocol):
     def keeps_logits(self) -> bool:
         """Whether predictions hold all logits."""
 
+    def data(self, setting: Setting) -> str:
+        """Return the fingerprint of what its stimuli are made of: a part of the world."""
+
     def needs(self, setting: Setting) -> Missing | None:
-        """Return what is missing to run it here; None where nothing is."""
+        """Return what is missing to run any of it here; None where nothing is."""
+
+    def lacks(self, setting: Setting) -> Sequence[str]:
+        """Return the conditions, each with its levels, that are not here though others are; ``cells`` leaves them out.
+
+        Looks at names of files only: what is in them is checked as it is read.
+        """
 
     def cells(self, fingerprint: str, setting: Setting) -> Iterator[Cell]:
-        """Yield the cells of a checkpoint, in the order they are best done."""
+        """Yield the cells of a checkpoint that can be done here, in the order they are best done."""
+
+    def parts(self, cell: Cell, setting: Setting) -> int:
+        """Return how many parts the condition of ``cell`` falls into."""
+
+    def images(self, cell: Cell, setting: Setting) -> int:
+        """Return how many images, or frames, the part that ``cell`` is holds."""
 
     def passes(self, cell: Cell) -> int:
         """Return the forward passes an image of ``cell`` costs, a gradient counted as three: for estimates."""
 
     def stimuli(self, cell: Cell, setting: Setting, model: nn.Module) -> Iterator[Batch]:
-        """Yield the images of ``cell`` in canonical order, with their classes as targets."""
+        """Yield the images of ``cell`` in canonical order, with their classes as targets.
 
-    def score(self, cells: Mapping[Cell, Predictions], classes: Sequence[str]) -> Iterator[Score]:
+        Raises:
+            DamagedData: a file of this cell is incomplete or not what it claims to be; other cells may still be done.
+        """
+
+    def score(self, cells: Mapping[Cell, Predictions], classes: Sequence[str], basis: Basis) -> Iterator[Score]:
         """Yield scores from the complete conditions of one world, whose parts are joined already (part 0)."""
 
 
-def part_cells(cell: Cell, setting: Setting) -> Iterator[Cell]:
-    """Yield ``cell`` once for every part of the test images."""
-    n = len(limited(len(setting.dataset.labels("test")), setting.limit))
-    yield from (cell._replace(part=part) for part in parts(n))
+class OnTestImages:
+    """What benchmarks share whose cells hold the clean test images, each once, however they are changed."""
+
+    def data(self, setting: Setting) -> str:
+        """Return the fingerprint of the test images."""
+        return setting.dataset.fingerprint("test")
+
+    def needs(self, setting: Setting) -> Missing | None:  # noqa: ARG002
+        """Return None: the data set is all it takes."""
+        return None
+
+    def lacks(self, setting: Setting) -> Sequence[str]:  # noqa: ARG002
+        """Return nothing: what the data set is enough for is all there."""
+        return ()
+
+    def parts(self, cell: Cell, setting: Setting) -> int:  # noqa: ARG002
+        """Return how many parts the test images fall into."""
+        return len(parts(test_count(setting)))
+
+    def images(self, cell: Cell, setting: Setting) -> int:
+        """Return how many test images the part holds."""
+        return min(PART_SIZE, test_count(setting) - cell.part * PART_SIZE)
+
+    def passes(self, cell: Cell) -> int:  # noqa: ARG002
+        """Return 1: making a stimulus costs little beside the network."""
+        return 1
+
+
+def test_count(setting: Setting) -> int:
+    """Return how many test images the limit leaves."""
+    return len(limited(len(setting.dataset.labels("test")), setting.limit))
+
+
+def part_cells(cell: Cell, benchmark: Benchmark, setting: Setting) -> Iterator[Cell]:
+    """Yield ``cell`` once for every part of its condition."""
+    yield from (cell._replace(part=part) for part in range(benchmark.parts(cell, setting)))
 
 
 def test_batches(cell: Cell, setting: Setting) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield the clean test images of a part: (B, C, H, W) uint8, labels (B,), index (B,), on the CPU."""
+    positions = limited(len(setting.dataset.labels("test")), setting.limit)
+    yield from batches_at(positions[cell.part * PART_SIZE : (cell.part + 1) * PART_SIZE], setting)
+
+
+def batches_at(positions: NDArray[np.int64], setting: Setting) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield the clean test images at ``positions``, as ``test_batches`` does."""
     images, labels = setting.dataset.images("test"), setting.dataset.labels("test")
-    positions = limited(len(labels), setting.limit)[cell.part * PART_SIZE : (cell.part + 1) * PART_SIZE]
     for first in range(0, len(positions), setting.batch_size):
         index = positions[first : first + setting.batch_size]
         pixels = torch.from_numpy(np.ascontiguousarray(np.asarray(images[index]).transpose(0, 3, 1, 2)))

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
-import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
-from robustbench_msda.benchmarks.base import Missing, Setting, as_network_input, part_cells, test_batches
-from robustbench_msda.benchmarks.rows import condition_scores
-from robustbench_msda.corruptions import CORRUPTIONS, FIFTEEN, corrupt
-from robustbench_msda.metrics.corruption import mean_corruption_error
+from robustbench_msda.benchmarks.base import (
+    Basis,
+    Missing,
+    OnTestImages,
+    Setting,
+    as_network_input,
+    part_cells,
+    test_batches,
+)
+from robustbench_msda.benchmarks.corruption_scores import LEVELS, MADE_SUITE, corruption_scores
+from robustbench_msda.corruptions import CORRUPTIONS, Corruption, corrupt
+from robustbench_msda.corruptions.frost import read_textures
+from robustbench_msda.corruptions.table import with_frost
+from robustbench_msda.errors import MissingData
 from robustbench_msda.records import Batch, Cell, Predictions, Score
 from robustbench_msda.streams import stream
 
-LEVELS = ("1", "2", "3", "4", "5")
+TEXTURES = "frost"
 
 
 @dataclass(frozen=True)
-class MadeCorruptions:
+class MadeCorruptions(OnTestImages):
     """Every corruption at five severities, made from the clean test images of ``dataset``.
 
     A stimulus is a function of the benchmark, its version, the condition, the level and the image, and of nothing else.
     """
 
     dataset: str
-    version: int = 1
+    version: int = 2
     keeps_logits: bool = False
 
     @property
@@ -42,44 +53,51 @@ class MadeCorruptions:
             return None
         return Missing(f"no severities for images of {side} px", f"prepare the data set at {sides} px")
 
+    def lacks(self, setting: Setting) -> Sequence[str]:
+        """Return frost where the textures it is made of are not here, so that its stand-in is made."""
+        if "frost" in table_for(setting.data_dir):
+            return ()
+        return (f"frost (its textures are not in {setting.data_dir / TEXTURES}; frost_procedural stands in)",)
+
     def cells(self, fingerprint: str, setting: Setting) -> Iterator[Cell]:
         """Yield every corruption at every severity, part by part."""
-        for condition in CORRUPTIONS:
+        for condition in table_for(setting.data_dir):
             for level in LEVELS:
-                yield from part_cells(Cell(fingerprint, self.name, condition, level), setting)
-
-    def passes(self, cell: Cell) -> int:  # noqa: ARG002
-        """Return 1: making a stimulus costs little beside the network."""
-        return 1
+                yield from part_cells(Cell(fingerprint, self.name, condition, level), self, setting)
 
     def stimuli(self, cell: Cell, setting: Setting, model: nn.Module) -> Iterator[Batch]:  # noqa: ARG002
         """Yield the corrupted test images."""
-        random = CORRUPTIONS[cell.condition].draw is not None
+        for corrupted, labels, index in self.corrupted(cell, setting):
+            yield Batch(as_network_input(corrupted, setting.device), labels, index)
+
+    def corrupted(self, cell: Cell, setting: Setting) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield the corrupted test images (B, 3, S, S) uint8 on the setting's device, labels (B,) and index (B,)."""
+        table = table_for(setting.data_dir)
+        random = table[cell.condition].draw is not None
         for pixels, labels, index in test_batches(cell, setting):
             drawn = index if random else ()
             rngs = [stream(self.name, self.version, cell.condition, cell.level, int(i)) for i in drawn]
-            corrupted = corrupt(pixels.to(setting.device), cell.condition, int(cell.level), rngs)
-            yield Batch(as_network_input(corrupted, setting.device), labels, index)
+            yield corrupt(pixels.to(setting.device), cell.condition, int(cell.level), rngs, table), labels, index
 
-    def score(self, cells: Mapping[Cell, Predictions], classes: Sequence[str]) -> Iterator[Score]:
-        """Yield the scores of every condition, the mean error of each corruption, and the mean over corruptions."""
-        errors: dict[str, dict[str, Score]] = {}
-        for cell, predictions in cells.items():
-            for score in condition_scores(cell, predictions, classes):
-                if score.metric == "error":
-                    errors.setdefault(cell.condition, {})[cell.level] = score
-                yield score
-        whole = {name: levels for name, levels in errors.items() if set(levels) == set(LEVELS)}
-        for name, levels in whole.items():
-            value = float(np.mean([score.value for score in levels.values()]))
-            n = sum(score.n for score in levels.values())
-            yield Score(self.name, "corruption_error", value, n, condition=name)
-        if common := [name for name in FIFTEEN if name in whole]:
-            table = np.array([[whole[name][level].value for level in LEVELS] for name in common])
-            yield Score(
-                self.name,
-                "mean_corruption_error",
-                mean_corruption_error(table),
-                len(common),
-                flags=f"made; {len(common)} of {len(FIFTEEN)} corruptions",
-            )
+    def score(self, cells: Mapping[Cell, Predictions], classes: Sequence[str], basis: Basis) -> Iterator[Score]:
+        """Yield the scores of every condition, every corruption and over corruptions."""
+        yield from corruption_scores(cells, classes, basis, MADE_SUITE)
+
+
+@lru_cache(maxsize=4)
+def table_for(data_dir: Path) -> Mapping[str, Corruption]:
+    """Return the corruptions that can be made here.
+
+    Frost needs textures, third-party pictures: those in ``frost`` of the data folder, else those of an installed
+    ``imagecorruptions``; without either ``frost_procedural``, a condition of its own, stands in.
+
+    Raises:
+        DamagedData: the textures in the data folder are not those of the reference.
+    """
+    folder = data_dir / TEXTURES
+    try:
+        return with_frost(read_textures(folder if folder.is_dir() else None))
+    except MissingData:
+        if folder.is_dir():
+            raise
+        return CORRUPTIONS

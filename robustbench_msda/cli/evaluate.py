@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ import click
 from robustbench_msda.cli import options
 
 if TYPE_CHECKING:
+    from robustbench_msda.errors import UserError
     from robustbench_msda.evaluation import Plan
+    from robustbench_msda.records import Cell
     from robustbench_msda.verbs import Place, Planned
 
 
@@ -37,6 +40,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in new
 @click.argument("checkpoints", nargs=-1, required=True)
 @click.option("--benchmarks", default="", metavar="NAMES", help="Names between commas.  [default: all that can run]")
 @options.limit
+@options.allow_partial
 @click.option("--model", default="", help="The model source of a weights file, such as path/to/net.py:resnet20.")
 @click.option("--dataset", default="", help="What a weights file classifies.")
 @click.option("--mean", type=Numbers(), default=(), help="Its normalisation, a channel.  [default: the data set's]")
@@ -50,6 +54,7 @@ def evaluate(  # noqa: PLR0913
     checkpoints: tuple[str, ...],
     benchmarks: str,
     limit: int,
+    allow_partial: bool,
     model: str,
     dataset: str,
     mean: tuple[float, ...],
@@ -59,7 +64,7 @@ def evaluate(  # noqa: PLR0913
     results: Path,
     device: str,
     batch_size: int,
-) -> None:
+) -> int:
     """Predict what is missing of the benchmarks' cells for CHECKPOINTS, then print the scores.
 
     A checkpoint is a run folder, one of our .safetensors, a weights file with --model and --dataset, or a source with
@@ -69,10 +74,10 @@ def evaluate(  # noqa: PLR0913
     from robustbench_msda.cli.display import progress
     from robustbench_msda.cli.score import print_headlines
 
-    place = options.place(data_dir, results, device, batch_size)
+    place = options.place(data_dir, results, device, batch_size, allow_partial=allow_partial)
     names = [name.strip().replace("-", "_") for name in benchmarks.split(",") if name.strip()]
     limits = dict.fromkeys(names, limit) if names else limit
-    fingerprints = []
+    fingerprints, failures = [], 0
     for argument in checkpoints:
         planned = verbs.plan(argument, limits, foreign=verbs.Foreign(model, dataset, mean, std), place=place)
         announce(argument, planned.cells)
@@ -80,10 +85,13 @@ def evaluate(  # noqa: PLR0913
             announce_hours(planned, place)
             continue
         with progress("evaluating", "images") as update:
-            verbs.carry_out(planned, place, update)
+            failed = verbs.carry_out(planned, place, update)
+        announce_failures(argument, failed)
+        failures += len(failed)
         fingerprints.append(planned.checkpoint.fingerprint)
     if fingerprints:
         print_headlines(verbs.score(fingerprints, place=place, name=""))
+    return options.SOME_FAILED if failures else 0
 
 
 def announce(argument: str, plan: Plan) -> None:
@@ -94,6 +102,18 @@ def announce(argument: str, plan: Plan) -> None:
     click.echo(f"{argument}: cells done: {told}", err=True)
     for name, lack in plan.skipped.items():
         click.echo(f"{argument}: skipped {name}: {lack.reason}; {lack.remedy}", err=True)
+    for name, conditions in plan.lacking.items():
+        click.echo(f"{argument}: {name} is not all here; missing: {', '.join(conditions)}", err=True)
+
+
+def announce_failures(argument: str, failed: Mapping[Cell, UserError]) -> None:
+    """Say on stderr which cells could not be done, and why, a line a reason."""
+    by_reason: dict[str, list[str]] = {}
+    for cell, reason in failed.items():
+        name = " ".join(filter(None, (cell.benchmark, cell.condition, cell.level)))
+        by_reason.setdefault(str(reason), []).append(name)
+    for told, names in by_reason.items():
+        click.echo(f"{argument}: failed: {', '.join(dict.fromkeys(names))}: {told}", err=True)
 
 
 def announce_hours(planned: Planned, place: Place) -> None:

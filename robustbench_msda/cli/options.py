@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# The exit status where some of the work failed and is named.
+SOME_FAILED = 3
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 data_dir = click.option(
@@ -40,13 +43,18 @@ limit = click.option(
     show_default="all",
     help="Take N test images, evenly spread; kept apart from full results.",
 )
+allow_partial = click.option(
+    "--allow-partial", is_flag=True, help="Take what is there of incomplete benchmarks; their aggregates say so."
+)
 
 
-def place(data_dir: Path, results: Path, device: str = "cpu", batch_size: int = 250) -> Place:
+def place(
+    data_dir: Path, results: Path, device: str = "cpu", batch_size: int = 250, *, allow_partial: bool = False
+) -> Place:
     """Return where work is done; the device that was asked for is checked."""
     from robustbench_msda.verbs import Place
 
-    return Place(data_dir, results, found_device(device), batch_size)
+    return Place(data_dir, results, found_device(device), batch_size, allow_partial)
 
 
 def found_device(name: str) -> str:

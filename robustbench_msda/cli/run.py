@@ -9,8 +9,6 @@ import click
 from robustbench_msda.cli import options
 from robustbench_msda.cli.report import show
 
-SOME_FAILED = 3
-
 
 @click.command(epilog="Example: robustbench-msda run evaluations/quick.toml --workers 2")
 @click.argument("study", type=click.Path(path_type=Path, dir_okay=False))
@@ -62,4 +60,4 @@ def run(  # noqa: PLR0913
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         click.echo(f"failed: {outcome.id}: {outcome.error}", err=True)
-    return SOME_FAILED if failed else 0
+    return options.SOME_FAILED if failed else 0

@@ -12,12 +12,20 @@ from robustbench_msda.cli import options
 if TYPE_CHECKING:
     import pandas as pd
 
+# The aggregates a user looks for first; RANKS are distances, the others shares.
+HEADLINES = "error|rms_calibration|mean_.*|(relative_)?mce_.*|mfr_.*"
+# What stands for a benchmark that has no aggregate: not all of it was done.
+SINGLE = ("corruption_error", "flip_probability")
+RANKS = ("mean_top5_distance",)
+
 
 @click.command(epilog="Example: robustbench-msda score augmentation=cutmix,model=resnet20 --name cutmix")
 @click.argument("selections", nargs=-1, metavar="[CHECKPOINTS]...")
 @click.option("--name", default="all", show_default=True, help="Of the table, kept in scores/ of the results folder.")
+@click.option("--normalise-by", default="", metavar="CHECKPOINT", help="Whose errors divide, besides AlexNet's.")
+@options.allow_partial
 @options.results
-def score(selections: tuple[str, ...], name: str, results: Path) -> None:
+def score(selections: tuple[str, ...], name: str, normalise_by: str, allow_partial: bool, results: Path) -> None:
     """Score the stored predictions of CHECKPOINTS, or of all of them; no network runs.
 
     A checkpoint is a run folder, a fingerprint or its first digits, or fields such as augmentation=cutmix,seed=0.
@@ -25,33 +33,34 @@ def score(selections: tuple[str, ...], name: str, results: Path) -> None:
     from robustbench_msda import verbs
     from robustbench_msda.cli.display import progress
 
-    place = verbs.Place(results=results)
+    place = verbs.Place(results=results, allow_partial=allow_partial)
     with progress("scoring", "checkpoints") as update:
-        frame = verbs.score(selections, place=place, name=name, progress=update)
+        frame = verbs.score(selections, place=place, normalise_by=normalise_by, name=name, progress=update)
     print_headlines(frame)
     click.echo(f"{len(frame)} scores in {results / 'scores' / name}.csv.gz", err=True)
 
 
 def print_headlines(frame: pd.DataFrame) -> None:
-    """Print, in percent, what all images together say: each benchmark's aggregates, and errors by condition."""
+    """Print what all images together say: each benchmark's aggregates, or its errors where it has none."""
+    import pandas as pd
+
     from robustbench_msda.cli.display import table
 
-    told = frame[
-        (frame["subset"] == "all") & frame["metric"].isin(["error", "mean_corruption_error", "rms_calibration"])
-    ]
-    told = told[(told["metric"] != "rms_calibration") | (told["benchmark"] == "clean")]
-    made = told["benchmark"].str.endswith("_c_made")
-    told = told[~(made & (told["metric"] == "error"))]
+    whole = frame[(frame["subset"] == "all") & (frame["level"] == "")]
+    told = whole[(whole["condition"] == "") & whole["metric"].str.fullmatch(HEADLINES)]
+    apart = whole[~whole["benchmark"].isin(set(told["benchmark"]))]
+    attacked = (frame["metric"] == "error") & frame["condition"].str.contains("(", regex=False)
+    told = pd.concat([told, apart[apart["metric"].isin(SINGLE)], frame[attacked & (frame["subset"] == "all")]])
     rows = [
         [
             row["fingerprint"],
             " ".join(filter(None, (row["augmentation"], f"seed {row['seed']}" if row["seed"] else ""))),
             " ".join(filter(None, (row["benchmark"], row["condition"], row["level"]))),
-            f"{row['metric']} (%)",
-            f"{100 * row['value']:.2f}",
+            row["metric"] if row["metric"] in RANKS else f"{row['metric']} (%)",
+            f"{row['value'] if row['metric'] in RANKS else 100 * row['value']:.2f}",
             str(row["n"]),
             row["flags"],
         ]
-        for row in told.to_dict("records")
+        for row in told.sort_index().to_dict("records")
     ]
     table(["checkpoint", "method", "benchmark", "metric", "value", "n", ""], rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from robustbench_msda.benchmarks import Benchmark, Missing, Setting, benchmarks_
 from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.errors import UserError, pick
 from robustbench_msda.models.checkpoints import Checkpoint
-from robustbench_msda.records import PART_SIZE, Cell, World, limited
+from robustbench_msda.records import Cell, World
 from robustbench_msda.results.store import Results
 
 BATCH_SIZE = 250
@@ -28,6 +28,16 @@ class Task:
     world: World
     done: bool
 
+    @property
+    def images(self) -> int:
+        """Images, or frames, of its part."""
+        return self.benchmark.images(self.cell, self.setting)
+
+    @property
+    def passes(self) -> int:
+        """Forward passes it costs."""
+        return self.benchmark.passes(self.cell) * self.images
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -36,10 +46,12 @@ class Plan:
     Attributes:
         tasks: every cell, in order.
         skipped: the benchmarks that cannot run here, and why.
+        lacking: of the benchmarks that can, the conditions that are not here.
     """
 
     tasks: tuple[Task, ...]
     skipped: Mapping[str, Missing]
+    lacking: Mapping[str, Sequence[str]]
 
     @property
     def missing(self) -> tuple[Task, ...]:
@@ -49,7 +61,12 @@ class Plan:
     @property
     def passes(self) -> int:
         """Forward passes that the missing cells cost."""
-        return sum(task.benchmark.passes(task.cell) * images_of(task) for task in self.missing)
+        return sum(task.passes for task in self.missing)
+
+    @property
+    def images(self) -> int:
+        """Images, or frames, that the missing cells hold."""
+        return sum(task.images for task in self.missing)
 
 
 def plan(
@@ -60,6 +77,7 @@ def plan(
     *,
     device: str = "cpu",
     batch_size: int = BATCH_SIZE,
+    allow_partial: bool = False,
 ) -> Plan:
     """Return the cells of ``checkpoint`` on the benchmarks of ``limits``, done and missing.
 
@@ -70,6 +88,7 @@ def plan(
         results: where predictions are kept.
         device: ``cpu``, ``cuda``, ``cuda:1`` …
         batch_size: images a batch.
+        allow_partial: take what is there of official files that are not all there.
 
     Raises:
         UnknownName: there is no such benchmark for the checkpoint's data set.
@@ -81,28 +100,25 @@ def plan(
     table = benchmarks_of(dataset.name)
     chosen = dict.fromkeys(table, limits) if isinstance(limits, int) else limits
     tasks: list[Task] = []
-    skipped = {}
+    skipped: dict[str, Missing] = {}
+    lacking: dict[str, Sequence[str]] = {}
     for name, limit in chosen.items():
         benchmark = pick(table, name, f"benchmark of {dataset.name}")
-        setting = Setting(dataset, data_dir, torch.device(device), limit, batch_size)
-        missing = benchmark.needs(setting)
-        if missing:
+        setting = Setting(dataset, data_dir, torch.device(device), limit, batch_size, allow_partial)
+        if missing := benchmark.needs(setting):
             skipped[benchmark.name] = missing
             continue
-        world = World(dataset.fingerprint("test"), benchmark.version, limit)
-        for cell in benchmark.cells(checkpoint.fingerprint, setting):
-            tasks.append(Task(benchmark, cell, setting, world, results.has(cell, world)))
-    return Plan(tuple(tasks), skipped)
+        if lacks := benchmark.lacks(setting):
+            lacking[benchmark.name] = lacks
+        tasks += tasks_of(benchmark, checkpoint.fingerprint, setting, results)
+    return Plan(tuple(tasks), skipped, lacking)
 
 
-def test_size(task: Task) -> int:
-    """Return how many test images the world of ``task`` takes."""
-    return len(limited(len(task.setting.dataset.labels("test")), task.setting.limit))
-
-
-def images_of(task: Task) -> int:
-    """Return how many images the part of ``task`` holds."""
-    return min(PART_SIZE, test_size(task) - task.cell.part * PART_SIZE)
+def tasks_of(benchmark: Benchmark, fingerprint: str, setting: Setting, results: Results) -> Iterator[Task]:
+    """Yield every cell of ``benchmark`` for a checkpoint."""
+    world = World(benchmark.data(setting), benchmark.version, setting.limit)
+    for cell in benchmark.cells(fingerprint, setting):
+        yield Task(benchmark, cell, setting, world, results.has(cell, world))
 
 
 def check_classes(checkpoint: Checkpoint, dataset: Dataset) -> None:

@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from robustbench_msda import __version__, augmentations
-from robustbench_msda.evaluation.planning import Plan, Task, images_of, test_size
+from robustbench_msda.errors import UserError
+from robustbench_msda.evaluation.planning import Plan, Task
 from robustbench_msda.models.checkpoints import Checkpoint, network
 from robustbench_msda.prediction import predict
 from robustbench_msda.progress import Progress, silent
 from robustbench_msda.recipes import Recipe
-from robustbench_msda.records import Batch, Cell, parts
+from robustbench_msda.records import Batch, Cell, Predictions
 from robustbench_msda.results.store import CheckpointRecord, Results, Sidecar, check_writable, world_facts
 
 
@@ -31,10 +32,11 @@ def evaluate(
     *,
     trusted: Collection[str] = (),
     progress: Progress = silent,
-) -> tuple[Cell, ...]:
-    """Do the missing cells of ``planned`` and return them.
+) -> dict[Cell, UserError]:
+    """Do the missing cells of ``planned`` and return those that could not be done, with the reason.
 
-    Each cell is written whole when it is done; a kill loses the one under way.
+    Each cell is written whole when it is done; a kill loses the one under way. A cell whose files are damaged, or that
+    the network refuses, leaves the others to be done.
 
     Args:
         planned: made of ``checkpoint`` and ``results``.
@@ -45,16 +47,16 @@ def evaluate(
         progress: told in images.
 
     Raises:
-        UserError: the results folder cannot be written, or the network's answers make no sense.
+        UserError: the results folder cannot be written, or all cells failed for one reason.
     """
     check_writable(results.root)
     results.add_checkpoint(record_of(checkpoint, path))
     todo = planned.missing
     if not todo:
-        return ()
+        return {}
     model = network(checkpoint, todo[0].setting.device, trusted)
-    total = sum(images_of(task) for task in todo)
-    done = 0
+    failed: dict[Cell, UserError] = {}
+    total, done = planned.images, 0
     for task in todo:
         note = " ".join(filter(None, (task.cell.benchmark, task.cell.condition, task.cell.level)))
 
@@ -63,23 +65,42 @@ def evaluate(
 
         # Another process may have done it meanwhile.
         if not results.has(task.cell, task.world):
-            do(task, model, results, advance)
-        done += images_of(task)
+            try:
+                do(task, model, results, advance)
+            except CellError as error:
+                failed[task.cell] = error.reason
+        done += task.images
     progress(total, total)
-    return tuple(task.cell for task in todo)
+    if len(failed) == len(todo) and len({str(reason) for reason in failed.values()}) == 1:
+        raise next(iter(failed.values()))
+    return failed
+
+
+class CellError(Exception):
+    """A cell cannot be done, for a reason that need not be every cell's."""
+
+    def __init__(self, reason: UserError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def do(task: Task, model: nn.Module, results: Results, advance: Callable[[int], None]) -> None:
-    """Predict one cell and keep the answer."""
+    """Predict one cell and keep the answer.
+
+    Raises:
+        CellError: its stimuli cannot be read, or the network cannot answer them.
+        UserError: the answer cannot be kept.
+    """
     began = time.perf_counter()
-    stimuli = ahead(counted(task.benchmark.stimuli(task.cell, task.setting, model), advance))
-    classes = len(task.setting.dataset.classes)
-    predictions = predict(model, stimuli, keep_logits=task.benchmark.keeps_logits, classes=classes)
+    try:
+        predictions = predicted(task, model, advance)
+    except UserError as error:
+        raise CellError(error) from error
     sidecar = Sidecar(
         cell=task.cell,
         world=world_facts(task.world),
         n=len(predictions),
-        parts=len(parts(test_size(task))),
+        parts=task.benchmark.parts(task.cell, task.setting),
         seconds=round(time.perf_counter() - began, 3),
         batch_size=task.setting.batch_size,
         device=device_name(task.setting.device),
@@ -89,6 +110,13 @@ def do(task: Task, model: nn.Module, results: Results, advance: Callable[[int], 
         versions={"robustbench_msda": __version__, "torch": torch.__version__, "numpy": np.__version__},
     )
     results.write(task.world, predictions, sidecar)
+
+
+def predicted(task: Task, model: nn.Module, advance: Callable[[int], None]) -> Predictions:
+    """Return what ``model`` answers to the stimuli of ``task``, which are made ahead of it."""
+    stimuli = ahead(counted(task.benchmark.stimuli(task.cell, task.setting, model), advance))
+    classes = len(task.setting.dataset.classes)
+    return predict(model, stimuli, keep_logits=task.benchmark.keeps_logits, classes=classes)
 
 
 def counted(batches: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:

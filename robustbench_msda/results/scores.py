@@ -42,3 +42,8 @@ def read_scores(path: Path) -> pd.DataFrame:
         raise DamagedData(
             f"{path} is not a table of scores ({reason}); make it again: robustbench-msda score"
         ) from None
+
+
+def write_comparison(frame: pd.DataFrame, path: Path) -> None:
+    """Write a comparison as CSV, whole."""
+    write_whole(path, lambda temporary: frame.to_csv(temporary, index=False, float_format="%.9g"))
