@@ -67,6 +67,7 @@ def score(
 
     Raises:
         DamagedData: a file of predictions cannot be read.
+        UserError: the baseline was evaluated on nothing that it could normalise.
     """
     chosen = list(records)
     rows: list[dict[str, object]] = []
@@ -74,6 +75,11 @@ def score(
         progress(number, len(chosen), record.fingerprint)
         rows += [as_row(found, record) for found in checkpoint_scores(results, record, limits, relation)]
     progress(len(chosen), len(chosen))
+    if relation.baseline and not any(str(row["metric"]).endswith("_baseline") for row in rows):
+        raise UserError(
+            f"--normalise-by {relation.baseline.fingerprint}: expected predictions on the same corruptions or "
+            f"perturbations and --limit, found none; run: robustbench-msda evaluate {relation.baseline.path}"
+        )
     return sorted_frame(rows)
 
 
@@ -110,11 +116,10 @@ def clean_errors(results: Results, record: CheckpointRecord) -> dict[int, float]
     return {limit: 1 - float(predictions.correct.mean()) for limit, predictions in answers.items()}
 
 
-def baseline_of(results: Results, record: CheckpointRecord, found: Evaluated) -> Baseline:
+def baseline_of(results: Results, record: CheckpointRecord, found: Evaluated) -> Baseline | None:
     """Return the errors of ``record`` in the world of ``found``: of images, or the flip probabilities of videos.
 
-    Raises:
-        UserError: it was not evaluated there.
+    None where it was not evaluated there.
     """
     for own in evaluated(results, record, found.benchmark):
         if own.world == found.world:
@@ -125,10 +130,7 @@ def baseline_of(results: Results, record: CheckpointRecord, found: Evaluated) ->
                 if each.metric in ("error", "flip_probability") and each.subset == "all"
             }
             return Baseline(name_of(record), errors, clean_errors(results, record).get(own.limit))
-    raise UserError(
-        f"--normalise-by {record.fingerprint}: it has no predictions on {found.benchmark} with --limit {found.limit}; "
-        f"run: robustbench-msda evaluate {record.path} --benchmarks {found.benchmark} --limit {found.limit}"
-    )
+    return None
 
 
 def name_of(record: CheckpointRecord) -> str:

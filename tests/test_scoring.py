@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from networks import saved
 
 from robustbench_msda import verbs
+from robustbench_msda.errors import UserError
 from robustbench_msda.metrics import METRICS
 from robustbench_msda.results.scores import read_scores
 from robustbench_msda.results.store import Results, read_predictions
@@ -81,4 +83,26 @@ def test_an_aggregate_waits_for_all_of_its_severities(tmp_path: Path) -> None:
     named = set(frame.loc[frame["metric"] == "corruption_error", "condition"])
     assert "contrast" in named
     assert "brightness" not in named
-    assert frame.loc[frame["metric"] == "mean_corruption_error", "flags"].item() == "made; 7 of 15 corruptions"
+    assert "mean_corruption_error" not in set(frame["metric"])
+    partial = verbs.score(place=replace(place, allow_partial=True))
+    mean = partial[partial["metric"] == "mean_corruption_error"]
+    assert "partial: 15 of 15 corruptions, 74 of 75 cells" in mean["flags"].item()
+
+
+def test_another_checkpoint_normalises_and_itself_scores_one(tmp_path: Path) -> None:
+    place = verbs.Place(results=tmp_path / "results")
+    runs = [saved(tmp_path / f"run{seed}", seed) for seed in (0, 1)]
+    fingerprints = [
+        verbs.evaluate(run, {"clean": 10, "digits_c_made": 10}, place=place).checkpoint.fingerprint for run in runs
+    ]
+    frame = verbs.score(place=place, normalise_by=fingerprints[0])
+    rates = frame[frame["metric"] == "mce_baseline"].set_index("fingerprint")
+    assert rates["value"][fingerprints[0]] == pytest.approx(1)
+    assert rates["value"][fingerprints[1]] != pytest.approx(1)
+    assert fingerprints[0] in rates["flags"][fingerprints[1]]
+    with pytest.raises(UserError, match="expected one checkpoint, found 2"):
+        verbs.score(place=place, normalise_by="dataset=digits")
+    other = saved(tmp_path / "other", 2)
+    third = verbs.evaluate(other, {"clean": 10}, place=place).checkpoint.fingerprint
+    with pytest.raises(UserError, match=rf"--normalise-by {third}: expected predictions on the same corruptions"):
+        verbs.score(place=place, normalise_by=third)

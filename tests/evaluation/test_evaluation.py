@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_every_cell_is_predicted_and_nothing_is_done_twice(whole: tuple[Path, Path]) -> None:
     run, results = whole
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*.npz")}
-    assert len(before) == 1 + 10 * 5 + 4 + 4
+    assert len(before) == 1 + 19 * 5 + 4 + 4
     planned = verbs.evaluate(run, LIMITS, place=verbs.Place(results=results))
     assert planned.cells.missing == ()
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*.npz")} == before
@@ -150,7 +150,7 @@ def test_a_checkpoint_of_other_classes_is_refused(tmp_path: Path) -> None:
 def test_parts_split_large_test_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = saved(tmp_path / "run")
     verbs.evaluate(run, {"clean": 0}, place=verbs.Place(results=tmp_path / "one"))
-    for module in ("records", "benchmarks.base", "evaluation.planning"):
+    for module in ("records", "benchmarks.base"):
         monkeypatch.setattr(f"robustbench_msda.{module}.PART_SIZE", 200)
     verbs.evaluate(run, {"clean": 0}, place=verbs.Place(results=tmp_path / "three"))
     parts = sorted((tmp_path / "three").rglob("*.npz"))
