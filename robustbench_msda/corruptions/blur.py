@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from robustbench_msda.corruptions.fourier import Blur, by_fourier
 from robustbench_msda.corruptions.pixels import to_uint8, to_unit
 from robustbench_msda.corruptions.severities import Parameter
 
 # A tap below this share of the kernel is lost in float64's rounding.
 NEGLIGIBLE = 1e-18
+# From this side on, kernels are so large that a Fourier transform is faster than their taps.
+LARGE = 128
 
 
 def defocus_blur(images: Tensor, parameter: Parameter) -> Tensor:
@@ -24,8 +27,25 @@ def defocus_blur(images: Tensor, parameter: Parameter) -> Tensor:
         images: (B, 3, H, W) uint8, larger than the radius.
         parameter: the radius of the disk and the standard deviation that smooths its edge, in pixels.
     """
-    radius, alias = parameter
-    kernel = disk(radius, alias)
+    if images.shape[-1] < LARGE:
+        return _defocus_by_taps(images, parameter)
+    return by_fourier(images, Blur(disk, _defocus_by_taps, "reflect"), parameter)
+
+
+def gaussian_blur(images: Tensor, parameter: Parameter) -> Tensor:
+    """Return ``images`` blurred by a Gaussian cut at four standard deviations, borders continued by the edge pixel.
+
+    Args:
+        images: (B, 3, H, W) uint8.
+        parameter: the standard deviation in pixels.
+    """
+    if images.shape[-1] < LARGE:
+        return _gaussian_by_taps(images, parameter)
+    return by_fourier(images, Blur(_gaussian, _gaussian_by_taps, "replicate"), parameter)
+
+
+def _defocus_by_taps(images: Tensor, parameter: Parameter) -> Tensor:
+    kernel = disk(*parameter)
     reach = len(kernel) // 2
     height, width = images.shape[-2:]
     padded = pad(to_unit(images), (reach,) * 4, mode="reflect")
@@ -36,17 +56,21 @@ def defocus_blur(images: Tensor, parameter: Parameter) -> Tensor:
     return to_uint8(blurred)
 
 
-def gaussian_blur(images: Tensor, parameter: Parameter) -> Tensor:
-    """Return ``images`` blurred by a Gaussian cut at four standard deviations, borders continued by the edge pixel.
+def _gaussian_by_taps(images: Tensor, parameter: Parameter) -> Tensor:
+    return to_uint8(smooth(to_unit(images), *parameter))
 
-    Args:
-        images: (B, 3, H, W) uint8.
-        parameter: the standard deviation in pixels.
-    """
-    (sigma,) = parameter
-    weights = gaussian_taps(sigma, 4.0)
-    padded = pad(to_unit(images), (len(weights) - 1,) * 4, mode="replicate")
-    return to_uint8(_correlate(_correlate(padded, weights, -2), weights, -1))
+
+def _gaussian(sigma: float) -> NDArray[np.float64]:
+    side = gaussian_taps(sigma, 4.0)
+    taps = np.concatenate((side[:0:-1], side))
+    return np.outer(taps, taps)
+
+
+def smooth(values: Tensor, sigma: float, truncate: float = 4.0) -> Tensor:
+    """Return (…, H, W) ``values`` blurred by a Gaussian cut at ``truncate``·``sigma``, the edge pixels continued."""
+    weights = gaussian_taps(sigma, truncate)
+    padded = pad(values.view(-1, 1, *values.shape[-2:]), (len(weights) - 1,) * 4, mode="replicate")
+    return _correlate(_correlate(padded, weights, -2), weights, -1).view(values.shape)
 
 
 def gaussian_taps(sigma: float, truncate: float) -> NDArray[np.float64]:

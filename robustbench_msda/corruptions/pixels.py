@@ -17,5 +17,10 @@ def to_unit(images: Tensor) -> Tensor:
 
 def to_uint8(values: Tensor) -> Tensor:
     """Return ``values`` clipped to [0, 1], times 255, as uint8; truncated, not rounded, like the reference's cast."""
+    return truncated(values.clamp(0, 1).mul_(255))
+
+
+def truncated(levels: Tensor) -> Tensor:
+    """Return grey ``levels`` clipped to [0, 255] as uint8, truncated."""
     # By way of int32, to which a vector unit casts; straight to uint8 takes twice as long.
-    return values.clamp(0, 1).mul_(255).int().to(torch.uint8)
+    return levels.clamp(0, 255).int().to(torch.uint8)

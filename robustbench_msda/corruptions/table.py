@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_msda.corruptions import blur, digital, noise, severities, weather
+from robustbench_msda.corruptions import (
+    blur,
+    digital,
+    elastic,
+    fog,
+    frost,
+    glass,
+    motion,
+    noise,
+    severities,
+    snow,
+    spatter,
+    weather,
+    zoom,
+)
 from robustbench_msda.corruptions.severities import Parameter, Severities
 from robustbench_msda.errors import UserError, pick
 
@@ -51,17 +65,39 @@ class Corruption:
 
 
 CORRUPTIONS: dict[str, Corruption] = {
-    "gaussian_noise": Corruption("noise", severities.GAUSSIAN_NOISE, noise.gaussian_noise, noise.draw_uniforms),
-    "shot_noise": Corruption("noise", severities.SHOT_NOISE, noise.shot_noise, noise.draw_uniforms),
-    "impulse_noise": Corruption("noise", severities.IMPULSE_NOISE, noise.impulse_noise, noise.draw_uniforms),
+    "gaussian_noise": Corruption("noise", severities.GAUSSIAN_NOISE, noise.gaussian_noise, noise.draw_image),
+    "shot_noise": Corruption("noise", severities.SHOT_NOISE, noise.shot_noise, noise.draw_image),
+    "impulse_noise": Corruption("noise", severities.IMPULSE_NOISE, noise.impulse_noise, noise.draw_image),
     "defocus_blur": Corruption("blur", severities.DEFOCUS_BLUR, blur.defocus_blur),
+    "glass_blur": Corruption("blur", severities.GLASS_BLUR, glass.glass_blur, glass.draw_offsets),
+    "motion_blur": Corruption("blur", severities.MOTION_BLUR, motion.motion_blur, motion.draw_angle),
+    "zoom_blur": Corruption("blur", severities.ZOOM_BLUR, zoom.zoom_blur),
+    "snow": Corruption("weather", severities.SNOW, snow.snow, snow.draw_snow),
+    "frost_procedural": Corruption("weather", severities.FROST, frost.frost_procedural, frost.draw_crystals),
+    "fog": Corruption("weather", severities.FOG, fog.fog, fog.draw_plasma),
     "brightness": Corruption("weather", severities.BRIGHTNESS, weather.brightness),
     "contrast": Corruption("digital", severities.CONTRAST, digital.contrast),
+    "elastic_transform": Corruption(
+        "digital", severities.ELASTIC_TRANSFORM, elastic.elastic_transform, elastic.draw_shifts_and_fields
+    ),
     "pixelate": Corruption("digital", severities.PIXELATE, digital.pixelate),
     "jpeg_compression": Corruption("digital", severities.JPEG_COMPRESSION, digital.jpeg_compression),
+    "speckle_noise": Corruption("noise", severities.SPECKLE_NOISE, noise.speckle_noise, noise.draw_image),
     "gaussian_blur": Corruption("blur", severities.GAUSSIAN_BLUR, blur.gaussian_blur),
+    "spatter": Corruption("weather", severities.SPATTER, spatter.spatter, spatter.draw_field),
     "saturate": Corruption("digital", severities.SATURATE, digital.saturate),
 }
+
+
+def with_frost(textures: Sequence[NDArray[np.uint8]]) -> dict[str, Corruption]:
+    """Return the table with ``frost``, made of ``textures``, in the place of its stand-in.
+
+    Args:
+        textures: each (3, H, W) uint8 and larger than the images; those of ``frost.read_textures`` for the reference's.
+    """
+    real = Corruption("weather", severities.FROST, frost.frost, frost.draw_from(textures))
+    table = {**CORRUPTIONS, "frost_procedural": real}
+    return {("frost" if name == "frost_procedural" else name): corruption for name, corruption in table.items()}
 
 
 def corrupt(
@@ -88,7 +124,7 @@ def corrupt(
         ValueError: the images, the severity or the number of generators is not as above.
     """
     corruption = pick(table, name, "corruption")
-    parameter = parameter_of(corruption, _side(images, name, corruption), severity)
+    parameter = parameter_of(corruption, side_of(images, name, corruption.severities), severity)
     if corruption.draw is not None and len(rngs) != len(images):
         raise ValueError(f"expected one generator an image, got {len(rngs)} for {len(images)}: {name} draws at random")
     pixels = CPU_PIXELS if images.device.type == "cpu" else DEVICE_PIXELS
@@ -96,7 +132,7 @@ def corrupt(
     pieces = []
     for start in range(0, len(images), step):
         piece = images[start : start + step].contiguous()
-        drawn = draws(corruption, rngs[start : start + step], images.shape[-1], parameter)
+        drawn = draws(corruption.draw, rngs[start : start + step], images.shape[-1], parameter)
         pieces.append(corruption.apply(piece, parameter, *(each.to(images.device) for each in drawn)))
     return torch.cat(pieces) if pieces else images.clone()
 
@@ -114,21 +150,27 @@ def parameter_of(corruption: Corruption, side: int, severity: int) -> Parameter:
 
 
 def draws(
-    corruption: Corruption, rngs: Sequence[np.random.Generator], side: int, parameter: Parameter
+    draw: Draw | None, rngs: Sequence[np.random.Generator], side: int, parameter: Parameter
 ) -> tuple[Tensor, ...]:
     """Return the random arrays of a batch on the CPU, one image's a row; none where there is no chance."""
-    if corruption.draw is None:
+    if draw is None:
         return ()
-    drawn = zip(*(corruption.draw(rng, side, parameter) for rng in rngs), strict=True)
+    drawn = zip(*(draw(rng, side, parameter) for rng in rngs), strict=True)
     return tuple(torch.from_numpy(np.stack(arrays)) for arrays in drawn)
 
 
-def _side(images: Tensor, name: str, corruption: Corruption) -> int:
+def side_of(images: Tensor, name: str, sides: Collection[int]) -> int:
+    """Return the side of square ``images``, one of the ``sides`` that ``name`` is defined for.
+
+    Raises:
+        UserError: it is another.
+        ValueError: the images are not (B, 3, S, S) uint8.
+    """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"expected (B, 3, S, S) uint8 images, got {tuple(images.shape)} {images.dtype}")
     height, width = images.shape[-2:]
-    if height != width or width not in corruption.severities:
-        known = ", ".join(str(side) for side in corruption.severities)
+    if height != width or width not in sides:
+        known = ", ".join(str(side) for side in sides)
         raise UserError(
             f"{name} has no severities for images of {height}x{width}: expected a square of side {known}; "
             "prepare the data set at one of these"

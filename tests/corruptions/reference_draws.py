@@ -36,7 +36,7 @@ def impulse_fields(seed: int, shape: tuple[int, ...]) -> Iterator[tuple[NDArray[
 
 
 def gaussian_noise(images: NDArray[np.uint8], std: float, fields: list[NDArray[np.float64]]) -> NDArray[np.uint8]:
-    return pixels(noise.add_noise(batch(images), std * batch(np.stack(fields))))
+    return pixels(noise.add_levels(batch(images), (255 * std * batch(np.stack(fields))).floor().short()))
 
 
 def shot_noise(images: NDArray[np.uint8], photons: float, stream: np.random.RandomState) -> NDArray[np.uint8]:
@@ -47,5 +47,5 @@ def shot_noise(images: NDArray[np.uint8], photons: float, stream: np.random.Rand
 def impulse_noise(images: NDArray[np.uint8], share: float, fields: list[tuple]) -> NDArray[np.uint8]:
     """Apply our one field, made of the reference's two: under half the share is white, under the share black."""
     replaced, white = (np.stack(field) for field in zip(*fields, strict=True))
-    uniforms = np.where(replaced > share, 1.0, np.where(white <= 0.5, 0.25 * share, 0.75 * share))
+    uniforms = np.where(replaced > share, 0.99, np.where(white <= 0.5, 0.25 * share, 0.75 * share))
     return pixels(noise.impulse_noise(batch(images), (share,), batch(uniforms)))

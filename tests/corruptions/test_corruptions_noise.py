@@ -33,34 +33,51 @@ def test_every_count_becomes_the_grey_level_of_the_formula(photons):
 
 @pytest.mark.parametrize("photons", PHOTONS)
 def test_poisson_counts_equal_scipys_quantiles(photons):
-    generator = torch.Generator().manual_seed(photons)
-    uniforms = torch.rand(GREYS.shape, generator=generator)
-    # The grid's ends, its finest steps, and the edges of the slices that are looked up.
-    uniforms.view(-1)[:6] = torch.tensor([0.0, 2**-24, 1 - 2**-24, 1 / 4096, 0.5, 4095 / 4096])
-    counts = noise.poisson_counts(GREYS, photons, uniforms)
-    means = GREYS.numpy() / 255 * photons
-    below = stats.poisson.cdf(counts.numpy() - 1, means)
-    above = stats.poisson.cdf(counts.numpy(), means)
-    inside = counts.numpy() < photons
-    assert (below <= uniforms.numpy() + 1e-12).all()
-    assert (uniforms.numpy()[inside] < above[inside] + 1e-12).all()
+    rng = np.random.default_rng(photons)
+    drawn = rng.integers(0, 2**16, GREYS.shape, dtype=np.uint16)
+    # The ends, and every slice of one dark and one bright grey.
+    drawn[0, 0, 0, :2] = 0, 2**16 - 1
+    greys = torch.cat((GREYS.reshape(-1), torch.full((2**16,), 3), torch.full((2**16,), 200))).to(torch.uint8)
+    drawn = np.concatenate((drawn.ravel(), *[np.arange(2**16, dtype=np.uint16)] * 2))
+    counts = noise.poisson_counts(greys, photons, torch.from_numpy(drawn)).numpy()
+    middles, means = (drawn + 0.5) / 2**16, greys.numpy() / 255 * photons
+    inside = counts < photons
+    assert (stats.poisson.cdf(counts - 1, means) <= middles + 1e-12).all()
+    assert (middles[inside] < stats.poisson.cdf(counts, means)[inside] + 1e-12).all()
     assert counts.max() <= photons
+    assert counts.min() >= 0
 
 
 def test_normals_equal_scipys_quantiles_and_are_finite_and_symmetric():
-    uniforms = torch.tensor([0.0, 2**-24, 0.001, 0.25, 0.5, 0.9, 1 - 2**-24])
-    expected = stats.norm.ppf(uniforms.double().numpy() + 2**-25)
-    np.testing.assert_allclose(noise.normals(uniforms).numpy(), expected, rtol=2e-5, atol=1e-7)
-    ends = noise.normals(torch.tensor([0.0, 1 - 2**-24]))
-    assert ends[0] == -ends[1]
+    slices = torch.arange(2**16).to(torch.uint16)
+    normals = noise.normals(slices).numpy()
+    np.testing.assert_allclose(normals, stats.norm.ppf(noise.middles(slices).double().numpy()), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(normals, -normals[::-1], rtol=1e-5)
+    assert normals.std() == pytest.approx(1, abs=2e-4)
+
+
+def test_floats_fall_into_the_slices_they_are_in():
+    floats = torch.tensor([0.0, 2**-17, 2**-16, 0.25, 0.75, 1 - 2**-24])
+    assert noise.slices(floats).tolist() == [0, 0, 1, 2**14, 3 * 2**14, 2**16 - 1]
+    assert noise.slices(torch.tensor([0, 65535]).to(torch.uint16)).tolist() == [0, 65535]
+
+
+def test_gaussian_noise_is_the_truncated_sum_of_pixel_and_noise():
+    images = GREYS.contiguous()
+    drawn = torch.from_numpy(np.random.default_rng(0).integers(0, 2**16, GREYS.shape, dtype=np.uint16))
+    quantiles = stats.norm.ppf((drawn.numpy() + 0.5) / 2**16)
+    for std in (0.04, 0.38):
+        expected = np.clip(images.numpy() + 255 * std * quantiles, 0, 255).astype(np.uint8)
+        np.testing.assert_array_equal(noise.gaussian_noise(images, (std,), drawn).numpy(), expected)
 
 
 def test_the_draws_are_uniform_and_their_normals_normal():
-    drawn = np.stack([noise.draw_uniforms(stream("ks", index), 32, ()) for index in range(20)])
-    assert stats.kstest(drawn.ravel(), "uniform").pvalue > 1e-3
+    drawn = np.stack([noise.draw_image(stream("ks", index), 32, ())[0] for index in range(20)])
+    assert stats.kstest(noise.middles(torch.from_numpy(drawn)).numpy().ravel(), "uniform").pvalue > 1e-3
     assert stats.kstest(noise.normals(torch.from_numpy(drawn)).numpy().ravel(), "norm").pvalue > 1e-3
-    neighbours = np.corrcoef(drawn[:-1].ravel(), drawn[1:].ravel())[0, 1]
-    assert abs(neighbours) < 5 / np.sqrt(drawn[1:].size)
+    flat = drawn.reshape(-1).astype(float)
+    for lag in (1, 2, 3, 4):
+        assert abs(np.corrcoef(flat[:-lag], flat[lag:])[0, 1]) < 5 / np.sqrt(flat.size)
 
 
 @pytest.mark.parametrize("severity", range(1, 6))
