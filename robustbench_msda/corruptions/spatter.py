@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from robustbench_msda.corruptions.blur import smooth
-from robustbench_msda.corruptions.noise import normals
+from robustbench_msda.corruptions.noise import draw_slices, normals
 from robustbench_msda.corruptions.pixels import to_uint8
 from robustbench_msda.corruptions.severities import Parameter
 
@@ -35,24 +35,24 @@ CHAMFER = (
 EMBOSS = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
 
 
-def spatter(images: Tensor, parameter: Parameter, uniforms: Tensor) -> Tensor:
+def spatter(images: Tensor, parameter: Parameter, draws: Tensor) -> Tensor:
     """Return ``images`` seen through a lens with drops on it.
 
     Args:
         images: (B, 3, H, W) uint8.
         parameter: see ``splash``.
-        uniforms: (B, H, W) float32 in [0, 1), turned into a normal field by the inverse distribution function.
+        draws: (B, H, W) slices or floats in [0, 1), turned into a normal field.
     """
-    return splash(images, parameter, normals(uniforms))
+    return splash(images, parameter, normals(draws))
 
 
 def draw_field(
     rng: np.random.Generator,
     side: int,
     parameter: Parameter,  # noqa: ARG001
-) -> tuple[NDArray[np.float32]]:
-    """Return one image's (side, side) draws from the 2²⁴ multiples of 2⁻²⁴ in [0, 1)."""
-    return (rng.random((side, side), dtype=np.float32),)
+) -> tuple[NDArray[np.uint16]]:
+    """Return one image's (side, side) slices."""
+    return (draw_slices(rng, (side, side)),)
 
 
 def splash(images: Tensor, parameter: Parameter, field: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def splash(images: Tensor, parameter: Parameter, field: Tensor) -> Tensor:
 
 
 def wet(images: Tensor, layer: Tensor, threshold: float, strength: float) -> Tensor:
-    """Return (B, 3, H, W) uint8 ``images`` under drops as visible as ``strength`` where ``layer`` reaches ``threshold``."""
+    """Return uint8 ``images`` under drops, as visible as ``strength``, where ``layer`` reaches ``threshold``."""
     mask = _water(layer, threshold).mul_(strength).unsqueeze(1)
     return to_uint8(images.float().div_(255).add_(mask * _colour(WATER, mask)))
 
@@ -95,7 +95,7 @@ def _water(layer: Tensor, threshold: float) -> Tensor:
     """
     drops = layer.mul(layer >= threshold).mul_(255).int().bitwise_and_(255).float()
     height = ripples(drops).mul_(drops)
-    return height.div_(height.amax((1, 2), keepdim=True).clamp_(min=1))
+    return height.div_(height.flatten(1).amax(1).clamp_(min=1).view(-1, 1, 1))
 
 
 def ripples(drops: Tensor) -> Tensor:
@@ -128,28 +128,28 @@ def edges(grey: Tensor) -> Tensor:
     slopes = padded[:, 2:] - padded[:, :-2]
     dx = sums[..., 2:] - sums[..., :-2]
     dy = slopes[..., :-2].add(slopes[..., 2:]).add_(slopes[..., 1:-1], alpha=2)
-    ridges, size = _ridges(dx, dy)
-    return _follow(ridges & (size > STRONG), ridges & (size > WEAK))
+    size = dx.abs() + dy.abs()
+    beaten = _beaten(dx, dy, size)
+    return _follow(size > beaten.clamp(min=STRONG), size > beaten.clamp(min=WEAK))
 
 
-def _ridges(dx: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where the gradient is larger than on either side along its direction, and its size."""
+def _beaten(dx: Tensor, dy: Tensor, size: Tensor) -> Tensor:
+    """Return what the gradient's ``size`` must exceed to be the largest along the gradient's direction."""
     across, down = dx.abs(), dy.abs()
-    size = across + down
     around = pad(size, (1,) * 4)
 
     def beside(row: int, column: int) -> Tensor:
         return around[:, 1 + row : 1 + row + size.shape[1], 1 + column : 1 + column + size.shape[2]]
 
-    shallow = across * TAN_22
-    level = down * 2**15 < shallow
-    steep = (down - 2 * across) * 2**15 > shallow
-    falling = (size > beside(-1, -1)) & (size > beside(1, 1))
-    rising = (size > beside(-1, 1)) & (size > beside(1, -1))
-    diagonal = torch.where(dx.sign() * dy.sign() < 0, rising, falling)
-    upright = (size > beside(-1, 0)) & (size >= beside(1, 0))
-    flat = (size > beside(0, -1)) & (size >= beside(0, 1))
-    return torch.where(level, flat, torch.where(steep, upright, diagonal)), size
+    # Sizes are whole numbers: as large as the next is larger than one less.
+    flat = torch.maximum(beside(0, -1), beside(0, 1) - 1)
+    upright = torch.maximum(beside(-1, 0), beside(1, 0) - 1)
+    falling = torch.maximum(beside(-1, -1), beside(1, 1))
+    rising = torch.maximum(beside(-1, 1), beside(1, -1))
+    shallow = across * (TAN_22 / 2**15)
+    diagonal = torch.where(dx * dy < 0, rising, falling)
+    steep = torch.where(down.sub(across, alpha=2) > shallow, upright, diagonal)
+    return torch.where(down < shallow, flat, steep)
 
 
 def _follow(seeds: Tensor, ridges: Tensor) -> Tensor:
