@@ -1,4 +1,4 @@
-"""What is on this disk: the state of every known data set and of the user's own."""
+"""What is on this disk: the state of every known data set and of the user's own. Benchmarks: ``check_benchmarks``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DataStatus:
     """
 
     name: str
-    state: Literal["found", "not found", "damaged", "embedded"]
+    state: Literal["found", "partial", "not found", "damaged", "embedded"]
     where: str
     detail: str
     get: str
@@ -47,7 +47,8 @@ def check_one(name: str, data_dir: Path) -> DataStatus:
         dataset = open_dataset(name, data_dir)
         if dataset.root is None:
             return DataStatus(name, "embedded", "", describe(dataset), get)
-        _check_hashes(data_dir / name)
+        if dataset.view is None:
+            _check_hashes(data_dir / name)
     except MissingData:
         return DataStatus(name, "not found", where, "not prepared", get)
     except DamagedData as error:

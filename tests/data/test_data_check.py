@@ -31,7 +31,8 @@ def by_name(data_dir: Path) -> dict[str, DataStatus]:
 def test_nothing_there_is_said_of_every_known_set(tmp_path: Path) -> None:
     statuses = by_name(tmp_path / "absent")
     assert {name: status.state for name, status in statuses.items()} == {
-        "digits": "embedded", "cifar10": "not found", "cifar10_40k": "not found", "cifar100": "not found"
+        "digits": "embedded", "cifar10": "not found", "cifar10_40k": "not found", "cifar100": "not found",
+            "tiny_imagenet": "not found", "imagenet": "not found",
     }  # fmt: skip
     assert statuses["cifar10"].where == str(tmp_path / "absent" / "cifar10")
     assert statuses["cifar10"].get == DATASETS["cifar10"].get
