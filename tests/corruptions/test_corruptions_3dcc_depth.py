@@ -183,6 +183,14 @@ def test_a_zoom_magnifies_the_nearest_plane_and_leaves_the_sky():
     assert torch.equal(away, ramp.float())
 
 
+def test_a_camera_that_moves_aside_and_ahead_is_shifted_by_what_is_left_of_the_way():
+    ramp = (8 * torch.arange(32)).to(torch.uint8).expand(1, 3, 32, 32).contiguous()
+    seen = camera.view(ramp, torch.ones(1, 32, 32), torch.tensor([[4 / 32, 0.0, 0.5]]), torch.ones(1))
+    # The middle is 15.5; the wall is half as far away, so the shift of 4 pixels there is one of 2 here.
+    expected = 8 * ((torch.arange(32) - 15.5) * 0.5 + 15.5 + 4 * 0.5)
+    assert torch.equal(seen, expected.round().expand(1, 3, 32, 32))
+
+
 @pytest.mark.parametrize("name", MOVING)
 def test_a_camera_that_does_not_move_sees_the_image(name):
     images = photographs(32, 2)
