@@ -22,6 +22,21 @@ CORRUPTIONS = (
     "pixelate",
     "snow",
 )
+PERTURBATIONS = (
+    *(
+        "brightness",
+        "gaussian_noise",
+        "motion_blur",
+        "rotate",
+        "scale",
+        "shot_noise",
+        "snow",
+        "spatter",
+        "speckle_noise",
+    ),
+    *("tilt", "translate", "zoom_blur", "gaussian_blur", "shear"),
+)
+FOR_VALIDATION = ("gaussian_blur", "saturate", "shear", "spatter", "speckle_noise")
 ATTACKS = {"fgsm": ("fgsm()", 1.0), "pgd": ("pgd(steps=10, rel_stepsize=0.25)", 1.4)}
 EPSILONS = ("1/255", "2/255", "4/255", "8/255")
 BINS = 15
@@ -82,20 +97,43 @@ def network_rows(
             epsilon = float(level.split("/")[0]) / 255
             value = 1 - (1 - error) * math.exp(-strength * 40 * epsilon * (1 + 0.2 * place)) + rng.normal(0, 0.004)
             yield attack | {"level": level, "metric": "error", "value": min(value, 1.0)}
+    yield from perturbation_rows(rng, place, f"{dataset}_p_made")
 
 
 def corruption_rows(rng: np.random.Generator, error: float, benchmark: str) -> Iterator[dict[str, object]]:
-    """Yield the errors under corruption, their means over severities, and the mean over corruptions."""
+    """Yield errors and calibration under corruption, their means over severities, and those over corruptions."""
     at = {"benchmark": benchmark, "world": "c0440000", "subset": "all", "n": IMAGES}
-    means = []
+    means, calibration = [], []
     for k, name in enumerate(CORRUPTIONS):
         errors = np.clip(error + (0.03 + 0.012 * k) * np.arange(1, 6) + rng.normal(0, 0.01, 5), 0, 1)
-        means.append(errors.mean())
+        tested = name not in FOR_VALIDATION
+        means += [errors.mean()] if tested else []
         for severity, value in enumerate(errors, 1):
             yield at | {"metric": "error", "condition": name, "level": str(severity), "value": value}
-        yield at | {"metric": "corruption_error", "condition": name, "value": errors.mean(), "n": 5 * IMAGES}
-    flags = f"made; {len(means)} of 15 corruptions"
-    yield at | {"metric": "mean_corruption_error", "value": float(np.mean(means)), "n": len(means), "flags": flags}
+        calibration += [0.3 * errors] if tested else []
+        for severity, value in enumerate(0.3 * errors, 1):
+            yield at | {"metric": "rms_calibration", "condition": name, "level": str(severity), "value": value}
+        yield at | {"metric": "corruption_error", "condition": name, "value": errors.mean(), "n": 5}
+    k = len(means)
+    flags = f"made; partial: {k} of 15 corruptions, {5 * k} of 75 cells" if k < 15 else "made"
+    over = at | {"n": k, "flags": flags}
+    yield over | {"metric": "mean_corruption_error", "value": float(np.mean(means))}
+    for severity, value in enumerate(np.mean(calibration, axis=0), 1):
+        yield over | {"metric": "mean_rms_calibration", "level": str(severity), "value": value}
+    yield over | {"metric": "mean_rms_calibration", "value": float(np.mean(calibration)), "n": 5 * k}
+
+
+def perturbation_rows(rng: np.random.Generator, place: int, benchmark: str) -> Iterator[dict[str, object]]:
+    """Yield flip probability and top-5 distance under every perturbation, and their means over the ten."""
+    at = {"benchmark": benchmark, "world": "91e70000", "subset": "all", "n": IMAGES}
+    flips = {name: 0.01 * (k + 2) + 0.015 * place + rng.uniform(0, 0.01) for k, name in enumerate(PERTURBATIONS)}
+    for name, value in flips.items():
+        yield at | {"metric": "flip_probability", "condition": name, "value": value}
+        yield at | {"metric": "top5_distance", "condition": name, "value": 9 * value}
+    mean = float(np.mean([value for name, value in flips.items() if name not in FOR_VALIDATION]))
+    over = at | {"n": 10, "flags": "made"}
+    yield over | {"metric": "mean_flip_probability", "value": mean}
+    yield over | {"metric": "mean_top5_distance", "value": 9 * mean}
 
 
 def comparison_frame(scores: pd.DataFrame, baseline: str = "vanilla") -> pd.DataFrame:

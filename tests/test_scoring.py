@@ -8,8 +8,13 @@ import pytest
 from networks import saved
 
 from robustbench_msda import verbs
+from robustbench_msda.benchmarks import Baseline, Basis
+from robustbench_msda.benchmarks.corruption_scores import IMAGENET_SUITE, LEVELS, corruption_scores
+from robustbench_msda.benchmarks.perturbation_scores import TEN, VALIDATION, PerturbationSuite, perturbation_scores
+from robustbench_msda.corruptions import FIFTEEN
 from robustbench_msda.errors import UserError
 from robustbench_msda.metrics import METRICS
+from robustbench_msda.records import Cell, Predictions
 from robustbench_msda.results.scores import read_scores
 from robustbench_msda.results.store import Results, read_predictions
 
@@ -27,8 +32,38 @@ def test_committed_predictions_give_the_committed_rows(tmp_path: Path) -> None:
         np.testing.assert_allclose(frame[name], expected[name], rtol=1e-8, atol=1e-12)
 
 
+def answers(videos: int, frames: int) -> Predictions:
+    """Labelled answers to ``videos`` videos of ``frames`` frames, a still each for 1, of which every third is wrong."""
+    n = videos * frames
+    answered = (np.arange(n) % 3 == 0).astype(np.int16)
+    return Predictions(
+        index=np.repeat(np.arange(videos, dtype=np.int32), frames),
+        frame=np.tile(np.arange(frames, dtype=np.int16), videos),
+        label=np.zeros(n, np.int16),
+        top5=np.stack([answered, 1 - answered, *(np.full(n, k, np.int16) for k in (2, 3, 4))], axis=1),
+        top5_logit=np.tile(np.array([2, 1, 0, 0, 0], np.float32), (n, 1)),
+        label_logit=(2 - answered).astype(np.float32),
+        logsumexp=np.full(n, 2.6, np.float32),
+        sum_p2=np.full(n, 0.4, np.float32),
+    )
+
+
+def emitted_by_suites() -> set[str]:
+    """Return the metrics of the suites' scores, in relation to a clean error and to a baseline."""
+    stills, videos = answers(100, 1), answers(3, 4)
+    images = {Cell("f", "c", name, level): stills for name in FIFTEEN for level in LEVELS}
+    moving = {Cell("f", "p", name): videos for name in {*TEN, *VALIDATION}}
+    errors = {(cell.condition, cell.level): 0.5 for cell in (*images, *moving)}
+    basis = Basis(0.1, Baseline("another", errors, 0.2))
+    scores = [
+        *corruption_scores(images, ("cat", "dog"), basis, IMAGENET_SUITE),
+        *perturbation_scores(moving, basis, PerturbationSuite(alexnet=True)),
+    ]
+    return {score.metric for score in scores}
+
+
 def test_every_score_has_a_definition_and_every_definition_a_score() -> None:
-    emitted = set(read_scores(GOLDEN / "scores" / "all.csv.gz")["metric"])
+    emitted = set(read_scores(GOLDEN / "scores" / "all.csv.gz")["metric"]) | emitted_by_suites()
     compared = {name for name in METRICS if "change" in name or name.startswith("n_")}
     assert emitted == set(METRICS) - compared
 

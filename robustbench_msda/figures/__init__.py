@@ -10,8 +10,10 @@ import pandas as pd
 
 from robustbench_msda.errors import pick
 from robustbench_msda.figures.attack import attack_curves
+from robustbench_msda.figures.calibration import calibration_by_severity
 from robustbench_msda.figures.corruption import corruption_by_severity, corruption_heatmap
 from robustbench_msda.figures.drawing import Drawing
+from robustbench_msda.figures.perturbation import flips
 from robustbench_msda.figures.recall import recall_change
 from robustbench_msda.figures.reliability import reliability
 from robustbench_msda.figures.style import style
@@ -25,6 +27,8 @@ Plot = Callable[[pd.DataFrame, pd.DataFrame], Iterator[Drawing]]
 FIGURES: dict[str, Plot] = {
     "corruption_heatmap": corruption_heatmap,
     "corruption_by_severity": corruption_by_severity,
+    "calibration_by_severity": calibration_by_severity,
+    "flips": flips,
     "attack_curves": attack_curves,
     "recall_change": recall_change,
     "reliability": reliability,

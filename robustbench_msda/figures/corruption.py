@@ -11,20 +11,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, over_networks, panel_grid
-from robustbench_msda.figures.style import LineStyle, ink_on, legend_below, line_styles, new_figure, wrapped
+from robustbench_msda.figures.style import INK, LineStyle, ink_on, legend_below, line_styles, new_figure, wrapped
 from robustbench_msda.records import level_value
 from robustbench_msda.results.aggregates import (
     Mean,
-    complete_means,
+    complete_rows,
+    flag_texts,
     means_by,
     ordered_corruptions,
     ordered_labels,
     pick_rows,
     tidy,
 )
+from robustbench_msda.results.normalised import MEANS, normalised_sentence, normalised_title, present
 
 WHERE = ["dataset", "model", "benchmark"]
 MEAN = "mean"
+# The rows below the corruptions; normalised ones are on another scale and have no colour.
+NORMALISED = {normalised_title(metric): metric for metric in MEANS}
+FOOT = (MEAN, *NORMALISED)
 COLOURS = "YlGnBu"
 
 
@@ -69,13 +74,16 @@ def by_severity(rows: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
 
 
 def corruption_heatmap(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Drawing]:  # noqa: ARG001
-    """Yield for every model the error under every corruption, averaged over severities, by method.
+    """Yield for every model the error under every corruption, averaged over severities, and its means, by method.
 
     Raises:
         Absent: no corruption was scored at all severities.
     """
     frame = tidy(scores)
-    rows = pd.concat([pick_rows(frame, "corruption_error"), complete_means(frame).assign(condition=MEAN)])
+    errors = pick_rows(complete_rows(frame, "corruption_error"), "corruption_error")
+    names = {"mean_corruption_error": MEAN} | {metric: title for title, metric in NORMALISED.items()}
+    means = [complete_rows(frame, metric).assign(condition=name) for metric, name in names.items()]
+    rows = pd.concat([errors, *means])
     for _, here in rows.groupby(WHERE, sort=True):
         yield heatmap(here)
 
@@ -84,26 +92,41 @@ def heatmap(rows: pd.DataFrame) -> Drawing:
     """Return the figure of one model on one benchmark, whose errors by corruption are ``rows``."""
     dataset, model, benchmark = (str(rows[name].iloc[0]) for name in WHERE)
     means = means_by(rows, ["condition", "label"])
-    names = sorted(ordered_corruptions(name for name, _ in means), key=lambda name: name == MEAN)
+    found = {name for name, _ in means}
+    names = [*ordered_corruptions(found - set(FOOT)), *present(FOOT, found)]
     labels = ordered_labels(label for _, label in means)
     size = 1.5 + 0.38 * len(names), max(5.0, 2.4 + 1.15 * len(labels))
     figure = new_figure(f"Error under corruption: {model} on {benchmark}", *size)
     draw_cells(figure, means, names, labels)
-    flags = "; ".join(dict.fromkeys(flag for flag in rows["flags"] if flag))
-    (worst, label), highest = max(means.items(), key=lambda item: item[1].mean)
+    told = flag_texts(rows.assign(condition=rows["condition"].where(~rows["condition"].isin(FOOT), "")))
+    drawn = over_networks([mean.n for mean in means.values()])
+    worst, label = max((key for key in means if key[0] not in FOOT), key=lambda key: means[key].mean)
     return Drawing(
         name=file_name("corruption_heatmap", dataset, model, benchmark),
         title=f"Error under corruption: {model} on {benchmark}",
         caption=(
             f"Error (%) of {model} on the test images of {dataset} under each corruption of {benchmark}, averaged over "
-            "its severities; last row: mean over the test corruptions, without those for validation"
-            f"{f' ({flags})' if flags else ''}. Cells: {over_networks([mean.n for mean in means.values()])}"
+            "its severities; mean: over the test corruptions, without those for validation"
+            f"{bracketed(told)}. {defined(names)}Cells: {drawn}"
         ),
         alt=(
-            f"Heat map of the error under {len(names)} corruptions for {', '.join(labels)}; highest: "
-            f"{worst} with {label}, {100 * highest.mean:.1f} %."
+            f"Heat map of the error under {len(found - set(FOOT))} corruptions for {', '.join(labels)}; highest: "
+            f"{worst} with {label}, {100 * means[worst, label].mean:.1f} %."
         ),
         figure=figure,
+    )
+
+
+def bracketed(texts: Sequence[str]) -> str:
+    """Return ``texts`` in brackets after a space; nothing where there are none."""
+    return f" ({'; '.join(texts)})" if texts else ""
+
+
+def defined(names: Sequence[str]) -> str:
+    """Return what the normalised rows among ``names`` are, and that they have no colour; '' where there are none."""
+    metrics = [NORMALISED[name] for name in names if name in NORMALISED]
+    return (
+        f"{normalised_sentence(metrics, 'the test corruptions')} These rows, in %, have no colour. " if metrics else ""
     )
 
 
@@ -114,18 +137,20 @@ def draw_cells(
     axes = figure.subplots()
     table = np.full((len(names), len(labels)), np.nan)
     for (name, label), mean in means.items():
-        table[names.index(name), labels.index(label)] = 100 * mean.mean
+        if name not in NORMALISED:
+            table[names.index(name), labels.index(label)] = 100 * mean.mean
     mesh = axes.pcolormesh(table, cmap=COLOURS, edgecolors="white", linewidth=1.5)
     for (row, name), (column, label) in itertools.product(enumerate(names), enumerate(labels)):
         if (name, label) not in means:
             continue
         mean = means[name, label]
         red, green, blue, _ = mesh.to_rgba(table[row : row + 1, column])[0]
+        ink = INK if name in NORMALISED else ink_on(red, green, blue)
         spread = f"\n± {100 * mean.spread:.1f}" if mean.n > 1 else ""
         text = f"{100 * mean.mean:.1f}{spread}"
-        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=ink_on(red, green, blue), fontsize=7.5)
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=ink, fontsize=7.5)
     if MEAN in names:
-        axes.axhline(len(names) - 1, color="white", linewidth=5)
+        axes.axhline(names.index(MEAN), color="white", linewidth=5)
     axes.set_xticks(np.arange(len(labels)) + 0.5, [wrapped(label) for label in labels])
     axes.set_yticks(np.arange(len(names)) + 0.5, [name.replace("_", " ") for name in names])
     axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)

@@ -59,6 +59,9 @@ def draw_lines(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, LineStyle]) 
         line = means[means["label"] == label]
         x, mean, spread = (100 * line[name].to_numpy() for name in ("x", "mean", "spread"))
         band = np.nan_to_num(spread)
+        if len(x) == 1:
+            # A band of no width is not seen.
+            axes.vlines(x / 100, mean - band, mean + band, color=style.colour, alpha=0.5, linewidth=1.2)
         axes.fill_between(x / 100, mean - band, mean + band, color=style.colour, alpha=0.16, linewidth=0)
         axes.plot(x / 100, mean, color=style.colour, marker=style.marker, dashes=style.dashes or (1, 0))
     return [int(n) for n in means["n"]]

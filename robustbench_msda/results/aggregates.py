@@ -13,14 +13,29 @@ from robustbench_msda.records import COLUMNS, level_value
 
 WHO = ["dataset", "model", "label"]
 
-# The order of Hendrycks, Dietterich (ICLR 2019), table 1, then the four validation corruptions, by family.
-CORRUPTION_FAMILIES = {
-    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
-    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    "weather": ("snow", "frost", "fog", "brightness"),
-    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
-    "validation": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
-}
+# The order of Hendrycks, Dietterich (ICLR 2019), table 1, then the four validation corruptions, then the twelve of
+# Kar et al. (3D Common Corruptions, CVPR 2022), by family; a stand-in beside what it stands in for.
+CORRUPTION_FAMILIES = (
+    ("noise", ("gaussian_noise", "shot_noise", "impulse_noise")),
+    ("blur", ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur")),
+    ("weather", ("snow", "frost", "frost_procedural", "fog", "brightness")),
+    ("digital", ("contrast", "elastic_transform", "pixelate", "jpeg_compression")),
+    ("validation", ("speckle_noise", "gaussian_blur", "spatter", "saturate")),
+    ("depth of field", ("near_focus", "far_focus")),
+    ("camera motion", ("xy_motion_blur", "z_motion_blur")),
+    ("lighting", ("flash",)),
+    ("video", ("h265_crf", "h265_abr", "bit_error")),
+    ("weather", ("fog_3d",)),
+    ("noise", ("iso_noise", "color_quant", "low_light")),
+)
+# The ten of the same paper (sec. 3), in its order, and the four it keeps for validation.
+PERTURBATIONS = (
+    *("gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "snow"),
+    *("brightness", "translate", "rotate", "tilt", "scale"),
+)
+PERTURBATIONS_FOR_VALIDATION = ("speckle_noise", "gaussian_blur", "spatter", "shear")
+FOR_VALIDATION = {*dict(CORRUPTION_FAMILIES)["validation"], *PERTURBATIONS_FOR_VALIDATION}
+STANDS_FOR = {"frost_procedural": "frost"}
 
 COMPARISON_TEXT = ("dataset", "model", "baseline", "treatment", "metric", "subset", "flags")
 COMPARISON_NUMBERS = ("value", "low", "high", "seed_low", "seed_high", "p", "q", "n", "spread")
@@ -70,9 +85,11 @@ def tidy(scores: pd.DataFrame) -> pd.DataFrame:
 def check_worlds(scores: pd.DataFrame) -> None:
     """Raise ``UserError`` where a benchmark of a data set was run in several worlds: they never meet in an average."""
     for (dataset, benchmark), rows in scores.groupby(["dataset", "benchmark"], sort=True):
-        sizes = rows[rows["subset"] == "all"].groupby("world")["n"].max()
+        # The n of an aggregate counts what it is over, not images.
+        sizes = rows[rows["metric"].isin(["error", "flip_probability"])].groupby("world")["n"].max()
         if rows["world"].nunique() > 1:
-            found = ", ".join(f"{world} ({sizes.get(world, 0)} images)" for world in sorted(rows["world"].unique()))
+            unit = "videos" if "flip_probability" in set(rows["metric"]) else "images"
+            found = ", ".join(f"{world} ({sizes.get(world, 0)} {unit})" for world in sorted(rows["world"].unique()))
             raise UserError(
                 f"the scores of {benchmark} on {dataset} are from {rows['world'].nunique()} worlds ({found}), "
                 "which are never averaged; score one --limit or one study, then build again"
@@ -123,13 +140,45 @@ def pick_rows(frame: pd.DataFrame, metric: str, benchmark: str = "") -> pd.DataF
     return rows
 
 
-def complete_means(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the mean corruption error that are over as many corruptions as any of their benchmark.
+def complete_rows(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the rows of the aggregate ``metric`` that rest on what the most complete of their kind rests on.
 
-    Means over fewer, of an evaluation that was stopped, are no estimate of the same number.
+    An aggregate over fewer corruptions or severities, over a stand-in where another network has the real one, or
+    normalised by another network, is no estimate of the same number, and is left out.
     """
-    rows = frame[frame["metric"] == "mean_corruption_error"]
-    return rows[rows["n"] == rows.groupby(["dataset", "benchmark"])["n"].transform("max")]
+    rows = frame[(frame["metric"] == metric) & (frame["subset"] == "all")]
+    bases = bases_of(frame) if len(rows) else {}
+    columns = (rows[name] for name in ("fingerprint", "benchmark", "condition", "n", "flags"))
+    ranks = []
+    for fingerprint, benchmark, condition, n, flags in zip(*columns, strict=True):
+        basis = () if condition else bases.get((fingerprint, benchmark), ())
+        ranks.append((n, not any(name in STANDS_FOR for name, _ in basis), basis, flags))
+    kinds = list(zip(*(rows[name] for name in ("dataset", "benchmark", "condition", "level")), strict=True))
+    best = {kind: max(rank for rank, other in zip(ranks, kinds, strict=True) if other == kind) for kind in set(kinds)}
+    kept = [best[kind] == rank for kind, rank in zip(kinds, ranks, strict=True)]
+    return rows[pd.Series(kept, index=rows.index, dtype=bool)]
+
+
+def bases_of(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
+    """Return what the aggregates of every network and benchmark rest on: conditions, each with its flags, sorted."""
+    rows = frame[frame["metric"].isin(["corruption_error", "flip_probability"])]
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for *who, condition, flags in rows[["fingerprint", "benchmark", "condition", "flags"]].itertuples(index=False):
+        if condition not in FOR_VALIDATION:
+            found.setdefault((who[0], who[1]), {})[condition] = flags
+    return {
+        key: tuple(sorted((name, flags) for name, flags in here.items() if STANDS_FOR.get(name) not in here))
+        for key, here in found.items()
+    }
+
+
+def flag_texts(rows: pd.DataFrame) -> list[str]:
+    """Return what the flags of ``rows`` say, each once, with the conditions that say it."""
+    found: dict[str, dict[str, None]] = {}
+    for condition, flags in rows.loc[rows["flags"] != "", ["condition", "flags"]].itertuples(index=False):
+        for flag in flags.split("; "):
+            found.setdefault(flag, {}).update({condition: None} if condition else {})
+    return [f"{flag} of {', '.join(names)}" if names else flag for flag, names in found.items()]
 
 
 def white_box(frame: pd.DataFrame) -> pd.DataFrame:
@@ -188,11 +237,20 @@ def ordered_levels(levels: Iterable[str]) -> list[str]:
 
 def ordered_corruptions(conditions: Iterable[str]) -> list[str]:
     """Return ``conditions``, each once, in the order the literature prints corruptions; others follow by name."""
-    known = [name for names in CORRUPTION_FAMILIES.values() for name in names]
-    rank = {name: position for position, name in enumerate(known)}
-    return sorted(set(conditions), key=lambda name: (rank.get(name, len(known)), name))
+    return in_order(conditions, [name for _, names in CORRUPTION_FAMILIES for name in names])
+
+
+def ordered_perturbations(conditions: Iterable[str]) -> list[str]:
+    """Return ``conditions``, each once: the ten in the order of the paper, those for validation, others by name."""
+    return in_order(conditions, (*PERTURBATIONS, *PERTURBATIONS_FOR_VALIDATION))
+
+
+def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Return ``names``, each once, as they stand in ``order``; others follow by name."""
+    rank = {name: position for position, name in enumerate(order)}
+    return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), name))
 
 
 def family_of(corruption: str) -> str:
     """Return the family of ``corruption``; ``other`` for one the literature does not list."""
-    return next((family for family, names in CORRUPTION_FAMILIES.items() if corruption in names), "other")
+    return next((family for family, names in CORRUPTION_FAMILIES if corruption in names), "other")

@@ -15,6 +15,7 @@ from robustbench_msda.tables.csv import to_csv
 from robustbench_msda.tables.dependency import class_dependency, classes
 from robustbench_msda.tables.latex import to_latex
 from robustbench_msda.tables.markdown import to_markdown
+from robustbench_msda.tables.perturbation import perturbations
 from robustbench_msda.tables.robustness import attacks, corruptions, overview
 from robustbench_msda.tables.values import TableData
 
@@ -25,6 +26,7 @@ Table = Callable[[pd.DataFrame, pd.DataFrame], TableData]
 TABLES: dict[str, Table] = {
     "overview": overview,
     "corruptions": corruptions,
+    "perturbations": perturbations,
     "attacks": attacks,
     "class_dependency": class_dependency,
     "classes": classes,

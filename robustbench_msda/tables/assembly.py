@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from robustbench_msda.results.aggregates import label_order, means_by
+from robustbench_msda.results.aggregates import flag_texts, label_order, means_by
 from robustbench_msda.tables.values import Column, Estimate, Row, Value, usual_n
 
 # The group a row stands in, then what leads the row: its augmentation or class.
@@ -60,14 +60,21 @@ def spread_sentence(columns: Sequence[Filled]) -> str:
 
 
 def images_sentence(rows: pd.DataFrame) -> str:
-    """Return how many test images each benchmark among the error rows of ``rows`` was run on."""
-    errors = rows[(rows["metric"] == "error") & (rows["subset"] == "all")]
+    """Return how many test images, or videos of them, each benchmark among ``rows`` was run on."""
+    return sentences(
+        counted_sentence("Test images", rows, "error"), counted_sentence("Videos", rows, "flip_probability")
+    )
+
+
+def counted_sentence(what: str, rows: pd.DataFrame, metric: str) -> str:
+    """Return the n of the rows of ``metric`` for each benchmark, as a count of ``what``; '' where there are none."""
+    errors = rows[(rows["metric"] == metric) & (rows["subset"] == "all")]
     counts = errors.groupby(["dataset", "benchmark"], sort=False)["n"].max().reset_index()
     names: dict[tuple[str, int], list[str]] = {}
     for dataset, benchmark, n in zip(counts["dataset"], counts["benchmark"], counts["n"], strict=True):
         names.setdefault((dataset, n), []).append(benchmark)
     told = [f"{dataset} {n:,} ({', '.join(benchmarks)})" for (dataset, n), benchmarks in names.items()]
-    return f"Test images: {', '.join(told)}." if told else ""
+    return f"{what}: {', '.join(told)}." if told else ""
 
 
 def sentences(*texts: str) -> str:
@@ -77,6 +84,6 @@ def sentences(*texts: str) -> str:
 
 def told_flags(rows: pd.DataFrame) -> str:
     """Return the flags of ``rows``, each once, benchmark by benchmark."""
-    pairs = rows[rows["flags"] != ""].drop_duplicates(["benchmark", "flags"])
-    told = [f"{benchmark}: {flags}" for benchmark, flags in zip(pairs["benchmark"], pairs["flags"], strict=True)]
+    groups = rows[rows["flags"] != ""].groupby("benchmark", sort=False)
+    told = [f"{benchmark}: {'; '.join(flag_texts(here))}" for benchmark, here in groups]
     return f"{'; '.join(told)}." if told else ""

@@ -11,6 +11,7 @@ PARTS: dict[Format, dict[str, str]] = {
     "share": {"": "mean", "_std": "spread", "_n": "n"},
     "change": {"": "mean", "_std": "spread", "_n": "n"},
     "change_interval": {"": "mean", "_low": "low", "_high": "high", "_n": "n", "_mark": "mark"},
+    "distance": {"": "mean", "_std": "spread", "_n": "n"},
     "count": {"": "mean"},
     "probability": {"": "mean"},
 }

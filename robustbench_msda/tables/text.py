@@ -37,6 +37,8 @@ def number_text(value: Estimate, column: Column) -> str:
         return f"{value.mean:.10g}".replace("-", MINUS)
     if column.format == "probability":
         return "< 0.001" if value.mean < 0.001 else f"{value.mean:.3f}"
+    if column.format == "distance":
+        return f"{value.mean:.2f}{spread_text(value, 1)}"
     if column.format == "share":
         return hundred(value.mean) + spread_text(value)
     if column.format == "change_interval" and not math.isnan(value.low):
@@ -55,9 +57,9 @@ def signed(change: float) -> str:
     return f"+{text}" if change > 0 and float(text) > 0 else text
 
 
-def spread_text(value: Estimate) -> str:
-    """Return the spread of ``value``, or nothing where it has none."""
-    return "" if math.isnan(value.spread) else f" ± {100 * value.spread:.2f}"
+def spread_text(value: Estimate, scale: float = 100) -> str:
+    """Return the spread of ``value`` times ``scale``, or nothing where it has none."""
+    return "" if math.isnan(value.spread) else f" ± {scale * value.spread:.2f}"
 
 
 def number_of_networks(value: Estimate, column: Column, usual_n: int) -> str:

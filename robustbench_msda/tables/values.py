@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 # text; share: error or accuracy, printed in percent; change: signed, in percentage points; change_interval: the same
-# with its interval instead of a spread; count; probability.
-Format = Literal["text", "share", "change", "change_interval", "count", "probability"]
+# with its interval instead of a spread; distance: two decimals, no percent; count; probability.
+Format = Literal["text", "share", "change", "change_interval", "distance", "count", "probability"]
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,11 @@ def test_file_names_are_plain() -> None:
 
 def test_nineteen_corruptions_and_eight_methods_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     extra = (*synthetic_scores.CORRUPTIONS, "shot_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur")
-    monkeypatch.setattr(synthetic_scores, "CORRUPTIONS", (*extra, "frost", "elastic_transform", "spatter"))
+    more = ("frost_procedural", "elastic_transform", "speckle_noise", "gaussian_blur", "spatter", "saturate")
+    monkeypatch.setattr(synthetic_scores, "CORRUPTIONS", (*extra, *more))
     methods = (*AUGMENTATIONS, "dropmix(rate=0.2, of=cutmix)", "dropmix(rate=0.4, of=mixup)", "fmix", "augmix")
     scores = scores_frame(methods, seeds=1)
-    for name in ("corruption_by_severity", "corruption_heatmap", "reliability"):
+    assert len(synthetic_scores.CORRUPTIONS) == 19
+    for name in ("corruption_by_severity", "corruption_heatmap", "calibration_by_severity", "flips", "reliability"):
         for drawing in drawings(name, scores):
             assert overlaps(drawing.figure) == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,17 +12,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_scores import AUGMENTATIONS, scores_frame
 
+from robustbench_msda.benchmarks import corruption_scores, perturbation_scores
+from robustbench_msda.corruptions import EXTRA, FIFTEEN, three_d
 from robustbench_msda.errors import UserError
 from robustbench_msda.records import COLUMNS
 from robustbench_msda.results.aggregates import (
+    CORRUPTION_FAMILIES,
+    FOR_VALIDATION,
+    PERTURBATIONS,
+    PERTURBATIONS_FOR_VALIDATION,
+    STANDS_FOR,
     Absent,
     base_method,
-    complete_means,
+    complete_rows,
+    family_of,
+    flag_texts,
     label_order,
     means_by,
     ordered_corruptions,
     ordered_labels,
     ordered_levels,
+    ordered_perturbations,
     pick_rows,
     tidy,
     tidy_comparison,
@@ -130,10 +143,91 @@ def test_transferred_attacks_are_not_white_box() -> None:
 def test_a_mean_over_fewer_corruptions_is_left_out() -> None:
     scores = scores_frame()
     stopped = (scores["metric"] == "mean_corruption_error") & (scores["seed"] == "1")
-    scores.loc[stopped, ["n", "flags"]] = [5, "made; 5 of 15 corruptions"]
-    rows = complete_means(tidy(scores))
+    scores.loc[stopped, ["n", "flags"]] = [5, "made; partial: 5 of 15 corruptions, 25 of 75 cells"]
+    rows = complete_rows(tidy(scores), "mean_corruption_error")
     assert set(rows["seed"]) == {"0"}
     assert set(rows["n"]) == {8}
+
+
+def test_means_over_as_many_but_other_corruptions_never_meet() -> None:
+    scores = scores_frame()
+    # Seed 1 has the stand-in where seed 0 has frost: both means are over eight, with flags that happen to agree.
+    for seed, name in (("0", "frost"), ("1", "frost_procedural")):
+        here = (scores["seed"] == seed) & (scores["condition"] == "snow") & (scores["benchmark"] == "digits_c_made")
+        scores.loc[here, "condition"] = name
+    for metric in ("mean_corruption_error", "mean_rms_calibration"):
+        assert set(complete_rows(tidy(scores), metric)["seed"]) == {"0"}
+    lone = scores[scores["seed"] == "1"]
+    assert len(complete_rows(tidy(lone), "mean_corruption_error")) == len(AUGMENTATIONS)
+
+
+@pytest.mark.parametrize("more", ["spatter", "frost_procedural"])
+def test_what_no_mean_rests_on_does_not_keep_means_apart(more: str) -> None:
+    scores = scores_frame()
+    made = scores["benchmark"] == "digits_c_made"
+    scores.loc[made & (scores["condition"] == "snow"), "condition"] = "frost"
+    extra = scores[made & (scores["condition"] == "frost") & (scores["seed"] == "1")].assign(condition=more)
+    rows = complete_rows(tidy(pd.concat([scores, extra])), "mean_corruption_error")
+    assert set(rows["seed"]) == {"0", "1"}
+
+
+def test_a_mean_one_of_whose_corruptions_lacks_a_severity_is_left_out() -> None:
+    scores = scores_frame()
+    lost = (scores["metric"] == "corruption_error") & (scores["condition"] == "fog") & (scores["seed"] == "0")
+    scores.loc[lost, ["n", "flags"]] = [4, "partial: severities 1, 2, 3, 4"]
+    frame = tidy(scores)
+    assert set(complete_rows(frame, "mean_corruption_error")["n"]) == {8}
+    errors = complete_rows(frame, "corruption_error")
+    assert set(errors.loc[errors["condition"] == "fog", "seed"]) == {"1"}
+    assert set(errors.loc[errors["condition"] == "snow", "seed"]) == {"0", "1"}
+
+
+def test_numbers_normalised_by_different_networks_never_meet() -> None:
+    scores = scores_frame()
+    means = scores[scores["metric"] == "mean_corruption_error"]
+    flags = "made; normalised by " + means["seed"].where(means["seed"] == "0", "another")
+    rows = complete_rows(tidy(pd.concat([scores, means.assign(metric="mce_baseline", flags=flags)])), "mce_baseline")
+    assert rows["flags"].nunique() == 1
+    assert len(rows) == len(AUGMENTATIONS)
+
+
+def test_flags_are_told_once_with_the_conditions_that_bear_them() -> None:
+    rows = pd.DataFrame(
+        {
+            "condition": ["fog", "snow", "frost", "", ""],
+            "flags": ["partial: severities 1, 2", "partial: severities 1, 2", "", "made; x", "made"],
+        }
+    )
+    assert flag_texts(rows) == ["partial: severities 1, 2 of fog, snow", "made", "x"]
+
+
+def test_a_refused_world_counts_images_not_what_its_aggregates_are_over() -> None:
+    scores = scores_frame()
+    made = scores[scores["benchmark"] == "digits_c_made"]
+    few = made.assign(world="feedbeef", n=made["n"].where(made["metric"] != "error", 4))
+    with pytest.raises(UserError, match=r"c0440000 \(1000 images\), feedbeef \(4 images\)"):
+        tidy(pd.concat([scores, few]))
+    other = scores[scores["benchmark"] == "digits_p_made"].assign(world="feedbeef")
+    with pytest.raises(UserError, match=r"91e70000 \(1000 videos\)"):
+        tidy(pd.concat([scores, other]))
+
+
+def test_families_and_orders_hold_what_the_benchmarks_score() -> None:
+    names = [name for _, members in CORRUPTION_FAMILIES for name in members]
+    assert len(names) == len(set(names))
+    assert set(names) == {*FIFTEEN, *EXTRA, *three_d.TWELVE, *STANDS_FOR}
+    assert {real: made for made, real in STANDS_FOR.items()} == corruption_scores.STAND_INS
+    assert perturbation_scores.TEN == PERTURBATIONS
+    assert perturbation_scores.VALIDATION == PERTURBATIONS_FOR_VALIDATION
+    assert {*EXTRA, *perturbation_scores.VALIDATION} == FOR_VALIDATION
+
+
+def test_families_of_3d_corruptions(reference: Path) -> None:
+    facts = json.loads((reference / "reference/constants.json").read_text())["imagenet_3dcc"]["categories"]
+    expected = {name: family.replace("_", " ") for family, names in facts.items() for name in names}
+    assert {name: family_of(name) for name in three_d.TWELVE} == expected
+    assert family_of("frost_procedural") == family_of("frost") == "weather"
+    assert family_of("zebra") == "other"
 
 
 def test_labels_stand_vanilla_first_and_wrappers_beside_what_they_wrap() -> None:
@@ -165,7 +259,13 @@ def test_the_base_of_a_method_is_what_it_wraps() -> None:
 def test_levels_sort_by_value_and_corruptions_by_family() -> None:
     assert ordered_levels(["8/255", "10/255", "", "0.001", "8/255"]) == ["", "0.001", "8/255", "10/255"]
     found = ordered_corruptions(["saturate", "zebra", "fog", "frost_procedural", "shot_noise", "gaussian_noise"])
-    assert found == ["gaussian_noise", "shot_noise", "fog", "saturate", "frost_procedural", "zebra"]
+    assert found == ["gaussian_noise", "shot_noise", "frost_procedural", "fog", "saturate", "zebra"]
+    assert ordered_corruptions(["fog", "frost_procedural", "frost", "snow"]) == [
+        *("snow", "frost", "frost_procedural", "fog")
+    ]
+    assert ordered_perturbations(["zebra", "shear", "scale", "spatter", "snow", "shot_noise"]) == [
+        *("shot_noise", "snow", "scale", "spatter", "shear", "zebra")
+    ]
 
 
 def test_an_empty_comparison_has_every_column() -> None:

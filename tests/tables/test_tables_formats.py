@@ -37,7 +37,7 @@ def test_markdown_prints_percent_of_what_the_csv_holds() -> None:
 def test_captions_say_n_spread_images_and_where(name: str) -> None:
     table = TABLES[name](SCORES, COMPARISON)
     assert "Mean ± standard deviation (ddof 1) over n=2 networks (seeds)." in table.caption
-    assert re.search(r"Test images: digits (1,000|400) \(", table.caption)
+    assert re.search(r"(Test images|Videos): digits (1,000|400) \(", table.caption)
     assert "dataset digits · model small_cnn" in to_markdown(table).replace("\\", "")
     assert ("8 of 15 corruptions" in table.caption) == (name in ("overview", "corruptions"))
 
@@ -124,6 +124,8 @@ def test_panels_hold_every_column_once_and_fit_the_line(columns: list[tuple[str,
         (Estimate(1e-9), "change", "0.00"),
         (Estimate(0.01, low=-0.005, high=0.025, mark="*"), "change_interval", "+1.00 [−0.50, +2.50]*"),
         (Estimate(0.01), "change_interval", "+1.00"),
+        (Estimate(3.14159, 0.256, 2), "distance", "3.14 ± 0.26"),
+        (Estimate(3.14159, float("nan"), 1), "distance", "3.14 (n=1)"),
         (Estimate(24), "count", "24"),
         (Estimate(4.5), "count", "4.5"),
         (Estimate(0.0004), "probability", "< 0.001"),

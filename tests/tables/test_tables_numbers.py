@@ -24,8 +24,10 @@ def test_every_number_of_the_overview_equals_pandas() -> None:
         "mean_corruption_error:c_made": ("digits_c_made", "mean_corruption_error", ""),
         "error:fgsm:8/255": ("fgsm", "error", "8/255"),
         "error:pgd:8/255": ("pgd", "error", "8/255"),
+        "mean_flip_probability:p_made": ("digits_p_made", "mean_flip_probability", ""),
         "rms_calibration": ("clean", "rms_calibration", ""),
     }
+    assert [name for name in table if name in columns] == list(columns)
     for column, (benchmark, metric, level) in columns.items():
         rows = SCORES[(SCORES.benchmark == benchmark) & (SCORES.metric == metric) & (SCORES.level == level)]
         expected = rows.groupby("augmentation")["value"].agg(["mean", "std", "count"]).loc[table.index]
@@ -130,6 +132,7 @@ def test_what_was_not_scored_is_skipped_and_said(tmp_path: Path) -> None:
     assert [table.name for table in built.tables] == ["overview", "classes"]
     assert built.skipped == {
         "corruptions": "no rows of corruption_error",
+        "perturbations": "no rows of flip_probability",
         "attacks": "no rows of error under an attack",
         "class_dependency": "no comparison with a baseline",
     }
