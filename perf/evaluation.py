@@ -1,9 +1,10 @@
-"""Evaluation against bare forward passes of the same network over the same images, batch size and threads."""
+"""Evaluation against bare forward passes, and made stimuli against stored ones: same network, images and threads."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from perf.measure import Row, paired, summary
 from robustbench_msda import evaluation
+from robustbench_msda.corrupting import write_corrupted
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.data.prepare import prepare
 from robustbench_msda.evaluation.run import do
@@ -21,6 +23,8 @@ from robustbench_msda.results.store import Results
 
 IMAGES = 1000
 BATCH = 250
+# Of each corruption, where all of them are evaluated.
+LIMIT = 250
 MODEL = "resnet20"
 
 
@@ -30,19 +34,28 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
         noise_images(data_dir)
+        write_corrupted("perf", data_dir, data_dir / "perf_c")
         checkpoint = untrained(data_dir)
         model = network(checkpoint, "cpu")
         bare = bare_forward(model, data_dir)
         plan = evaluation.plan(checkpoint, 0, data_dir, Results(data_dir / "results"))
-        wanted = [("clean", "clean", ""), ("made gaussian_noise", "perf_c_made", "gaussian_noise")]
-        for name, benchmark, condition in wanted:
-            task = next(t for t in plan.tasks if (t.cell.benchmark, t.cell.condition) == (benchmark, condition))
-
-            def evaluated(task: evaluation.Task = task) -> None:
-                do(task, model, Results(data_dir / "results"), lambda _: None)
-
-            ratios = paired(bare, evaluated)
+        wanted = [("clean", "clean"), ("stored arrays", "perf_c"), ("made gaussian_noise", "perf_c_made")]
+        for name, benchmark in wanted:
+            task = next(t for t in plan.tasks if t.cell.benchmark == benchmark)
+            ratios = paired(bare, partial(evaluated, [task], model, data_dir))
             yield summary(f"evaluation/{name}", ratios, f"images/s, evaluation / bare forward, {MODEL}, one core")
+        plan = evaluation.plan(checkpoint, LIMIT, data_dir, Results(data_dir / "results"))
+        tasks = [t for t in plan.tasks if t.cell.level == "3" and t.cell.benchmark in ("perf_c", "perf_c_made")]
+        stored, made = ([t for t in tasks if t.cell.benchmark == name] for name in ("perf_c", "perf_c_made"))
+        ratios = paired(partial(evaluated, stored, model, data_dir), partial(evaluated, made, model, data_dir))
+        unit = f"images/s, made / stored arrays, {MODEL}, {len(made)} corruptions at severity 3, one core"
+        yield summary("evaluation/made over stored", ratios, unit)
+
+
+def evaluated(tasks: Sequence[evaluation.Task], model: nn.Module, data_dir: Path) -> None:
+    """Do the cells ``tasks``."""
+    for task in tasks:
+        do(task, model, Results(data_dir / "results"), lambda _: None)
 
 
 def noise_images(data_dir: Path) -> None:

@@ -31,14 +31,15 @@ def predict(
         classes: how many the network must answer with; None for any number that the labels allow.
 
     Raises:
-        UserError: the network answers NaN or infinity, or with another number of classes.
+        UserError: the network refuses the images, answers NaN or infinity, or with another number of classes.
         ValueError: there is no batch.
     """
-    pieces = []
+    pieces: list[Predictions] = []
     for batch in batches:
         # Around the network alone: stimuli that are attacks need gradients.
         with torch.no_grad():
-            logits = forward(model, batch.images).float()
+            answer = forward if pieces else first_forward
+            logits = answer(model, batch.images).float()
         if classes is not None and logits.shape[1:] != (classes,):
             raise UserError(
                 f"the network answers with {logits.shape[-1]} classes, the data set has {classes}; "
@@ -48,6 +49,22 @@ def predict(
     if not pieces:
         raise ValueError("expected at least one batch, got none")
     return Predictions.concatenate(pieces)
+
+
+def first_forward(model: nn.Module, images: Tensor) -> Tensor:
+    """Return ``forward``'s logits, or raise ``UserError`` where the network cannot answer ``images`` (B, C, H, W)."""
+    size = "×".join(str(length) for length in images.shape[2:])
+    try:
+        return forward(model, images)
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"no memory for {len(images)} images of {size} on {images.device}; give a smaller --batch-size"
+        ) from None
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"the network refuses images of {size} ({reason}); give a network made for this size, or data of another"
+        ) from error
 
 
 def forward(model: nn.Module, images: Tensor) -> Tensor:

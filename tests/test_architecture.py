@@ -18,7 +18,7 @@ PACKAGE = Path(robustbench_msda.__file__).parent
 FLOORS = {
     6: ("cli",),
     5: ("demo", "estimates", "page", "reporting", "running", "studies", "verbs"),
-    4: ("comparison", "evaluation", "figures", "scoring", "tables", "training"),
+    4: ("comparison", "corrupting", "evaluation", "figures", "scoring", "tables", "training"),
     3: ("augmentations", "benchmarks"),
     2: ("attacks", "data", "models", "prediction", "results"),
     1: ("corruptions", "engines", "metrics", "statistics"),

@@ -17,7 +17,7 @@ from PIL import Image
 
 from robustbench_msda.benchmarks import Setting
 from robustbench_msda.benchmarks.base import part_cells
-from robustbench_msda.benchmarks.corruption import MadeCorruptions
+from robustbench_msda.benchmarks.made_corruptions import MadeCorruptions
 from robustbench_msda.cli.main import commands
 from robustbench_msda.corrupting import write_corrupted
 from robustbench_msda.data.datasets import open_dataset

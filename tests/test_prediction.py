@@ -183,3 +183,45 @@ def test_another_number_of_classes_is_refused() -> None:
 def test_no_batch_is_refused() -> None:
     with pytest.raises(ValueError, match="expected at least one batch"):
         predict(Recording(), [])
+
+
+class Refusing(nn.Module):
+    def __init__(self, error: Exception, answers: int = 0) -> None:
+        super().__init__()
+        self.error, self.answers = error, answers
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.answers -= 1
+        if self.answers < 0:
+            raise self.error
+        return images.flatten(1)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, AssertionError])
+def test_a_network_that_refuses_the_size_is_the_users_to_change(kind: type[Exception]) -> None:
+    reason = "Input height (8) doesn't match model (224).\n" + "shapes " * 100
+    with pytest.raises(UserError) as caught:
+        predict(Refusing(kind(reason)), batches(torch.zeros(2, 3, 8, 9), 2))
+    text = str(caught.value)
+    assert text.startswith("the network refuses images of 8×9 (Input height (8) doesn't match model (224). shapes")
+    assert text.endswith("give a network made for this size, or data of another")
+    assert text.isprintable()
+    assert len(text) < 350
+    with pytest.raises(UserError, match=rf"\({kind.__name__}\)"):
+        predict(Refusing(kind()), batches(torch.zeros(2, 3, 8, 9), 2))
+
+
+def test_too_little_memory_asks_for_smaller_batches() -> None:
+    with pytest.raises(UserError, match="no memory for 20 images of 8×8 on cpu; give a smaller --batch-size"):
+        predict(Refusing(torch.OutOfMemoryError("x")), batches(torch.zeros(20, 3, 8, 8), 20))
+
+
+def test_a_network_that_breaks_later_is_no_mistake_of_the_users() -> None:
+    with pytest.raises(RuntimeError, match="broken"):
+        predict(Refusing(RuntimeError("broken"), 1), batches(torch.zeros(40, 10, 1, 1), 20))
+
+
+def test_a_real_network_says_which_size_it_wants() -> None:
+    vit = build("timm/vit_tiny_patch16_224", 10, {}).eval()
+    with pytest.raises(UserError, match=r"refuses images of 32×32 \(Input height \(32\) doesn't match model \(224\)"):
+        predict(vit, batches(torch.zeros(2, 3, 32, 32), 2))

@@ -102,6 +102,9 @@ class Benchmark(Protocol):
     def needs(self, setting: Setting) -> Missing | None:
         """Return what is missing to run any of it here; None where nothing is."""
 
+    def unasked(self, setting: Setting) -> Missing | None:
+        """Return why it is not run unless it is asked for by name; None where it is."""
+
     def lacks(self, setting: Setting) -> Sequence[str]:
         """Return the conditions, each with its levels, that are not here though others are; ``cells`` leaves them out.
 
@@ -140,6 +143,10 @@ class OnTestImages:
 
     def needs(self, setting: Setting) -> Missing | None:  # noqa: ARG002
         """Return None: the data set is all it takes."""
+        return None
+
+    def unasked(self, setting: Setting) -> Missing | None:  # noqa: ARG002
+        """Return None: it is run."""
         return None
 
     def lacks(self, setting: Setting) -> Sequence[str]:  # noqa: ARG002

@@ -10,16 +10,12 @@ import numpy as np
 from robustbench_msda.benchmarks.base import Baseline, Basis
 from robustbench_msda.benchmarks.rows import condition_scores
 from robustbench_msda.corruptions import FIFTEEN
+from robustbench_msda.corruptions.three_d import CORRUPTIONS_3DCC, TWELVE
 from robustbench_msda.metrics.baselines import ALEXNET, ROBUSTBENCH5K, ROBUSTBENCH5K_3DCC, Normaliser
 from robustbench_msda.metrics.corruption import corruption_error, relative_corruption_error
 from robustbench_msda.records import Cell, Predictions, Score
 
 LEVELS = ("1", "2", "3", "4", "5")
-# The order of the authors' archives.
-THREE_D = (
-    *("near_focus", "far_focus", "fog_3d", "flash", "color_quant", "low_light"),
-    *("xy_motion_blur", "z_motion_blur", "iso_noise", "bit_error", "h265_abr", "h265_crf"),
-)
 # A stand-in is a condition of its own; an aggregate that holds it says so.
 STAND_INS = {"frost": "frost_procedural"}
 Errors = Mapping[str, Mapping[str, float]]
@@ -43,7 +39,9 @@ class Suite:
 CIFAR_SUITE = Suite()
 MADE_SUITE = Suite(made=True)
 IMAGENET_SUITE = Suite(normalisers=(ALEXNET, ROBUSTBENCH5K))
-THREE_D_SUITE = Suite(THREE_D, (ROBUSTBENCH5K_3DCC,))
+THREE_D_SUITE = Suite(TWELVE, (ROBUSTBENCH5K_3DCC,))
+# Those of the twelve that need no depth.
+MADE_THREE_D_SUITE = Suite(tuple(CORRUPTIONS_3DCC), made=True)
 
 
 def corruption_scores(

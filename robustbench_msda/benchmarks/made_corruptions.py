@@ -18,10 +18,19 @@ from robustbench_msda.benchmarks.base import (
     part_cells,
     test_batches,
 )
-from robustbench_msda.benchmarks.corruption_scores import LEVELS, MADE_SUITE, corruption_scores
+from robustbench_msda.benchmarks.corruption_scores import (
+    LEVELS,
+    MADE_SUITE,
+    MADE_THREE_D_SUITE,
+    Suite,
+    corruption_scores,
+)
+from robustbench_msda.benchmarks.official_corruptions import corruptions_of
 from robustbench_msda.corruptions import CORRUPTIONS, Corruption, corrupt
 from robustbench_msda.corruptions.frost import read_textures
 from robustbench_msda.corruptions.table import with_frost
+from robustbench_msda.corruptions.three_d import CORRUPTIONS_3DCC
+from robustbench_msda.data.videos import INSTALL, can_read_videos
 from robustbench_msda.errors import MissingData
 from robustbench_msda.records import Batch, Cell, Predictions, Score
 from robustbench_msda.streams import stream
@@ -45,23 +54,39 @@ class MadeCorruptions(OnTestImages):
         """``<dataset>_c_made``: never to be mistaken for the official files."""
         return f"{self.dataset}_c_made"
 
+    @property
+    def suite(self) -> Suite:
+        """What aggregates are over."""
+        return MADE_SUITE
+
+    def table(self, setting: Setting) -> Mapping[str, Corruption]:
+        """Return the corruptions that can be made here."""
+        return table_for(setting.data_dir)
+
     def needs(self, setting: Setting) -> Missing | None:
         """Return what is missing where no severity table fits the images."""
         side = setting.dataset.side
-        sides = sorted(set.intersection(*(set(corruption.severities) for corruption in CORRUPTIONS.values())))
+        sides = sorted(set.intersection(*(set(each.severities) for each in self.table(setting).values())))
         if side in sides:
             return None
         return Missing(f"no severities for images of {side} px", f"prepare the data set at {sides} px")
 
+    def unasked(self, setting: Setting) -> Missing | None:
+        """Return that the official files are here, where they are."""
+        official = corruptions_of(self.dataset)[0]
+        if official.needs(setting):
+            return None
+        return Missing(f"{official.name} is here", "name it in --benchmarks to run it too")
+
     def lacks(self, setting: Setting) -> Sequence[str]:
         """Return frost where the textures it is made of are not here, so that its stand-in is made."""
-        if "frost" in table_for(setting.data_dir):
+        if "frost_procedural" not in self.table(setting):
             return ()
         return (f"frost (its textures are not in {setting.data_dir / TEXTURES}; frost_procedural stands in)",)
 
     def cells(self, fingerprint: str, setting: Setting) -> Iterator[Cell]:
         """Yield every corruption at every severity, part by part."""
-        for condition in table_for(setting.data_dir):
+        for condition in self.table(setting):
             for level in LEVELS:
                 yield from part_cells(Cell(fingerprint, self.name, condition, level), self, setting)
 
@@ -72,7 +97,7 @@ class MadeCorruptions(OnTestImages):
 
     def corrupted(self, cell: Cell, setting: Setting) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield the corrupted test images (B, 3, S, S) uint8 on the setting's device, labels (B,) and index (B,)."""
-        table = table_for(setting.data_dir)
+        table = self.table(setting)
         random = table[cell.condition].draw is not None
         for pixels, labels, index in test_batches(cell, setting):
             drawn = index if random else ()
@@ -81,7 +106,41 @@ class MadeCorruptions(OnTestImages):
 
     def score(self, cells: Mapping[Cell, Predictions], classes: Sequence[str], basis: Basis) -> Iterator[Score]:
         """Yield the scores of every condition, every corruption and over corruptions."""
-        yield from corruption_scores(cells, classes, basis, MADE_SUITE)
+        yield from corruption_scores(cells, classes, basis, self.suite)
+
+
+@dataclass(frozen=True)
+class MadeThreeD(MadeCorruptions):
+    """The six corruptions of 3DCC that need no depth, made from the clean test images of ``dataset``.
+
+    Kar et al.: 3D Common Corruptions and Data Augmentation, CVPR 2022. Three of them go through a video codec.
+    """
+
+    version: int = 1
+
+    @property
+    def name(self) -> str:
+        """``<dataset>_3dcc_made``: never to be mistaken for the official files."""
+        return f"{self.dataset}_3dcc_made"
+
+    @property
+    def suite(self) -> Suite:
+        """What aggregates are over."""
+        return MADE_THREE_D_SUITE
+
+    def table(self, setting: Setting) -> Mapping[str, Corruption]:  # noqa: ARG002
+        """Return the six."""
+        return CORRUPTIONS_3DCC
+
+    def needs(self, setting: Setting) -> Missing | None:
+        """Return what is missing: what codes videos, or severities that fit the images."""
+        if not can_read_videos():
+            return Missing("PyAV, which codes videos, is not installed", f"run: {INSTALL}")
+        return super().needs(setting)
+
+    def unasked(self, setting: Setting) -> Missing | None:  # noqa: ARG002
+        """Return that it takes long."""
+        return Missing("its video codecs take up to two seconds an image", "name it in --benchmarks to run it")
 
 
 @lru_cache(maxsize=4)

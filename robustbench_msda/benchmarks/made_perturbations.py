@@ -18,6 +18,7 @@ from robustbench_msda.benchmarks.base import (
     part_cells,
     test_count,
 )
+from robustbench_msda.benchmarks.official_perturbations import perturbations_of
 from robustbench_msda.benchmarks.perturbation_scores import PerturbationSuite, perturbation_scores
 from robustbench_msda.corruptions.perturbations import PERTURBATIONS, perturb
 from robustbench_msda.records import VIDEO_PART_SIZE, Batch, Cell, Predictions, Score, limited
@@ -50,6 +51,13 @@ class MadePerturbations(OnTestImages):
         if side in sides:
             return None
         return Missing(f"no perturbations for images of {side} px", f"prepare the data set at {sides} px")
+
+    def unasked(self, setting: Setting) -> Missing | None:
+        """Return that the official files are here, where they are."""
+        official = perturbations_of(self.dataset)
+        if official.needs(setting):
+            return None
+        return Missing(f"{official.name} is here", "name it in --benchmarks to run it too")
 
     def cells(self, fingerprint: str, setting: Setting) -> Iterator[Cell]:
         """Yield every perturbation, part by part."""

@@ -22,7 +22,7 @@ from robustbench_msda.data.members import Listing, bomb, cap, hidden, link, list
 from robustbench_msda.data.stored import one_line
 from robustbench_msda.errors import DamagedData, MissingData, UserError
 
-DEEPEST = 4  # NAME/train/CLASS/FILE
+DEEPEST = 5  # NAME/train/CLASS/images/FILE
 CHUNK = 2**16
 OPENERS: dict[bytes, Callable[[BinaryIO], io.BufferedIOBase]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -54,7 +54,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder; links in it are followed, since they are the user's own, four levels down at most."""
+    """A folder; links in it are followed, since they are the user's own, five levels down at most."""
 
     path: Path
 
@@ -185,7 +185,7 @@ def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
             yield archive
             while capped.read(CHUNK):  # checksums of compressed streams come last
                 pass
-            if capped.given <= archive.offset:
+            if capped.given < archive.offset + tarfile.BLOCKSIZE:
                 raise DamagedData(f"{path}: the archive ends before its end mark; get it again")
 
 

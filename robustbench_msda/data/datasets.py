@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_msda.data import digits
+from robustbench_msda.data.class_folders import check_missing, check_surplus, clean_fingerprint, clean_listing
+from robustbench_msda.data.decoding import Images, PictureFiles, View
 from robustbench_msda.data.fingerprints import CACHE, cache_key, fingerprint, remember, remembered
 from robustbench_msda.data.known import DATASETS, DatasetSpec, check_classes_known, check_known, how_to_get
 from robustbench_msda.data.stored import (
     CLASSES,
     META,
     SPLITS,
-    Arrays,
     Colour,
     Meta,
     Split,
@@ -28,6 +29,9 @@ from robustbench_msda.data.stored import (
 from robustbench_msda.errors import DamagedData, MissingData, UserError
 
 __all__ = ["DATASETS", "Dataset", "DatasetSpec", "dataset_name", "open_dataset"]
+
+# The folder of validation images, which are the test images, as torchvision has it.
+VALIDATION = "val"
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Dataset:
         std: likewise.
         root: its folder; none for embedded data.
         splits: which of ``train`` and ``test`` it has.
+        view: how its pictures, which stay in class folders below ``root``, become images; None where they are arrays.
     """
 
     name: str
@@ -51,9 +56,13 @@ class Dataset:
     std: Colour
     root: Path | None
     splits: tuple[Split, ...] = SPLITS
+    view: View | None = None
 
-    def images(self, split: str) -> NDArray[np.uint8]:
-        """Return the images of a split, (N, side, side, 3) uint8, read-only; memory-mapped unless embedded."""
+    def images(self, split: str) -> Images:
+        """Return the images of a split, (N, side, side, 3) uint8, read-only.
+
+        Memory-mapped; in memory where they are embedded; decoded when indexed where they stay in class folders.
+        """
         return self._arrays(split)[0]
 
     def labels(self, split: str) -> NDArray[np.int64]:
@@ -64,18 +73,22 @@ class Dataset:
         """Return the hex SHA-256 of the labels and images of a split; remembered by path, size and time of change."""
         images, labels = self._arrays(split)
         if self.root is None:
-            return fingerprint(images, labels)
+            return fingerprint(images[:], labels)
+        if self.view is not None:
+            return clean_fingerprint(self.root / VALIDATION, self.classes)
         files = [self.root / split / f"{kind}.npy" for kind in ("images", "labels")]
         key = cache_key(files)
         known = remembered(self.root / CACHE, key)
         if known is None:
-            known = fingerprint(images, labels)
+            known = fingerprint(images[:], labels)
             remember(self.root / CACHE, key, known, files)
         return known
 
-    def _arrays(self, split: str) -> Arrays:
+    def _arrays(self, split: str) -> tuple[Images, NDArray[np.int64]]:
         if split not in SPLITS:
             raise ValueError(f"expected a split of {SPLITS}, got {split!r}")
+        if split not in self.splits and self.view is not None:
+            raise MissingData(f"data set {self.name!r} is there to be evaluated on only: train on another")
         if split not in self.splits:
             raise MissingData(
                 f"data set {self.name!r} has no {split} images: it was prepared without; "
@@ -83,6 +96,9 @@ class Dataset:
             )
         if self.root is None:
             return digits.load()[split]
+        if self.view is not None:
+            files, labels = clean_listing(self.root / VALIDATION, self.classes)
+            return PictureFiles(self.root / VALIDATION, files, self.view), labels
         return read_split(self.root / split, len(self.classes), str(self.root / split))
 
 
@@ -113,6 +129,8 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
     if spec is not None and spec.embedded:
         return Dataset(name, spec.classes, spec.side, spec.mean, spec.std, root=None)
     root = data_dir / name
+    if spec is not None and spec.view is not None:
+        return _open_pictures(spec, root)
     if not root.is_dir():
         raise MissingData(f"data set {name!r} is not there: looked for {root}; {how_to_get(name)}")
     meta = read_meta(root)
@@ -125,6 +143,23 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
         _check_split(root, split, meta, len(classes))
     mean, std = (meta.mean, meta.std) if spec is None else (spec.mean, spec.std)
     return Dataset(name, classes, meta.side, mean, std, root.resolve(), meta.splits)
+
+
+def _open_pictures(spec: DatasetSpec, root: Path) -> Dataset:
+    """Return a known data set that lies in the class folders it came in; raise as ``open_dataset`` does."""
+    folder = root / VALIDATION
+    if not folder.is_dir():
+        raise MissingData(f"data set {spec.name!r} is not there: looked for {folder}; {how_to_get(spec.name)}")
+    root = root.resolve()
+    found = clean_listing(root / VALIDATION, spec.classes).labels
+    expected = np.repeat(np.arange(len(spec.classes)), spec.test // len(spec.classes))
+    remedy = (
+        "get the whole set; a part of it, at one size, can be prepared under a name of your own: "
+        "robustbench-msda data prepare NAME --from FOLDER"
+    )
+    check_missing(folder, found, expected, spec.classes, remedy)
+    check_surplus(folder, found, expected, spec.classes, remedy)
+    return Dataset(spec.name, spec.classes, spec.side, spec.mean, spec.std, root, ("test",), spec.view)
 
 
 def _check_split(root: Path, split: Split, meta: Meta, classes: int) -> None:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from robustbench_msda.data import digits
 from robustbench_msda.data.classes import CIFAR10, CIFAR100
+from robustbench_msda.data.decoding import IMAGENET_VIEW, View
 from robustbench_msda.data.stored import Colour
+from robustbench_msda.data.wnids import IMAGENET, TINY_IMAGENET
 from robustbench_msda.errors import DamagedData
 
 CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -31,6 +33,7 @@ class DatasetSpec:
         get: one line on how to get it.
         balanced: every class has the same number of images, in each split.
         test_from_train: its test images are the last ones of another set's training images.
+        view: how its pictures, which stay in the class folders they come in, become images; None where they are arrays.
     """
 
     name: str
@@ -43,6 +46,7 @@ class DatasetSpec:
     get: str
     balanced: bool = False
     test_from_train: bool = False
+    view: View | None = None
 
     @property
     def embedded(self) -> bool:
@@ -61,6 +65,9 @@ def _from_grey(*levels: float) -> Colour:
 # Mean and deviation in grey levels as in the released code of CutMix, PuzzleMix and Co-Mixup (CIFAR-10) and of the last
 # two (CIFAR-100); CIFAR-10's agree with its training pixels to every digit. FMix and DCutMix divide by (.2023, .1994,
 # .2010): that is the mean of each image's own deviation. cifar10_40k has its parent's; those of digits are measured.
+# Tiny ImageNet has ImageNet's, as FMix divides by them (ecs-vlc/FMix e5991dc).
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 DATASETS: dict[str, DatasetSpec] = {
     "digits": DatasetSpec(
         name="digits",
@@ -107,6 +114,30 @@ DATASETS: dict[str, DatasetSpec] = {
         get=f"get cifar-100-python.tar.gz from {CIFAR_PAGE}, then run: "
         "robustbench-msda data prepare cifar100 --from cifar-100-python.tar.gz",
         balanced=True,
+    ),
+    "tiny_imagenet": DatasetSpec(
+        name="tiny_imagenet",
+        classes=TINY_IMAGENET,
+        side=64,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        train=100_000,
+        test=10_000,
+        get="get http://cs231n.stanford.edu/tiny-imagenet-200.zip, then run: "
+        "robustbench-msda data prepare tiny_imagenet --from tiny-imagenet-200.zip",
+        balanced=True,
+    ),
+    "imagenet": DatasetSpec(
+        name="imagenet",
+        classes=IMAGENET,
+        side=224,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        train=1_281_167,
+        test=50_000,
+        get="get the validation images of ILSVRC 2012 from https://image-net.org after registration, a folder for each "
+        "class, and move or link that folder to imagenet/val in the data folder; it is read there, nothing is prepared",
+        view=IMAGENET_VIEW,
     ),
 }
 

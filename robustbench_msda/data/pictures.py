@@ -12,23 +12,21 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from robustbench_msda.data.archives import Found, Source
+from robustbench_msda.data.decoding import FORMATS, UNDECODABLE, reason
 from robustbench_msda.data.known import DatasetSpec, check_count
 from robustbench_msda.data.members import Listing
-from robustbench_msda.data.stored import SPLITS, Split, check_classes, check_splits, one_line
+from robustbench_msda.data.stored import SPLITS, Split, check_classes, check_splits
 from robustbench_msda.errors import DamagedData
 
 Progress = Callable[[int, int], None]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 MOST_PICTURE = 2**24
 MOST_SIDE = 2**12
-BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
-UNDECODABLE = (OSError, SyntaxError, ValueError, TypeError, IndexError, OverflowError, MemoryError, *BOMBS)
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,7 @@ def decode(data: bytes, side: int | None, where: str) -> NDArray[np.uint8]:
             _check_header(picture, side, where)
             return np.asarray((picture if picture.mode == "RGB" else picture.convert("RGBA")).convert("RGB"))
     except UNDECODABLE as error:
-        raise DamagedData(
-            f"{where}: expected a PNG, JPEG, WebP or BMP picture ({_reason(error)}); replace it"
-        ) from None
+        raise DamagedData(f"{where}: expected a PNG, JPEG, WebP or BMP picture ({reason(error)}); replace it") from None
 
 
 def _check_header(picture: Image.Image, side: int | None, where: str) -> None:
@@ -130,11 +126,6 @@ def _check_header(picture: Image.Image, side: int | None, where: str) -> None:
         raise DamagedData(f"{where}: expected a square picture, found {width}×{height}; crop or resize all to one size")
     if side is not None and (width, height) != (side, side):
         raise DamagedData(f"{where}: expected {side}×{side} pixels, found {width}×{height}; resize it")
-
-
-def _reason(error: BaseException) -> str:
-    # Pillow's own text names a place in memory.
-    return "not recognised" if isinstance(error, UnidentifiedImageError) else one_line(error)
 
 
 def _decoded(source: Source, paths: tuple[str, ...], side: int | None) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -18,7 +18,7 @@ from robustbench_msda.data.datasets import Dataset, dataset_name, open_dataset
 from robustbench_msda.data.known import DATASETS, DatasetSpec, check_known
 from robustbench_msda.data.members import Listing
 from robustbench_msda.data.official import OFFICIAL, read_official
-from robustbench_msda.data.pictures import Progress, find_pictures, write_pictures
+from robustbench_msda.data.pictures import Pictures, Progress, find_pictures, write_pictures
 from robustbench_msda.data.stored import (
     CLASSES,
     META,
@@ -31,9 +31,11 @@ from robustbench_msda.data.stored import (
     one_line,
     read_split,
 )
+from robustbench_msda.data.tiny_imagenet import ANNOTATIONS, find_tiny_imagenet
 from robustbench_msda.errors import DamagedData, UserError
 
 CHUNK = 1024
+TINY_IMAGENET = "tiny_imagenet"
 logger = logging.getLogger(__name__)
 
 
@@ -47,8 +49,9 @@ def prepare(name: str, source: Path, data_dir: Path, progress: Progress | None =
 
     Args:
         name: what to call it; ``-`` reads as ``_``.
-        source: a folder, a zip or a tar: the official CIFAR batches, or class folders ``{train,test}/<class>/``; or a
-            folder of arrays ``{train,test}/images.npy``, ``labels.npy``, ``classes.txt``. There may be no train.
+        source: a folder, a zip or a tar: the official CIFAR batches or Tiny ImageNet, or class folders
+            ``{train,test}/<class>/``; or a folder of arrays ``{train,test}/images.npy``, ``labels.npy``,
+            ``classes.txt``. There may be no train.
         data_dir: the folder that holds a folder for each prepared set; made where it is missing.
         progress: called with how many pictures are done and how many there are.
 
@@ -61,6 +64,8 @@ def prepare(name: str, source: Path, data_dir: Path, progress: Progress | None =
     spec = DATASETS.get(name)
     if spec is not None and spec.embedded:
         raise UserError(f"data set {name!r} {spec.get}: choose another name")
+    if spec is not None and spec.view is not None:
+        raise UserError(f"data set {name!r} is not prepared: {spec.get}; or choose another name")
     target = data_dir / name
     try:
         kind, found = recognise(name, open_source(source))
@@ -86,9 +91,9 @@ def recognise(name: str, source: Source) -> tuple[Kind, Found]:
     found = [(kind, base) for base in ("", *(f"{top}/" for top in tops)) for kind in _kinds(name, listing, base)]
     if not found:
         raise UserError(
-            f"--from {source.path}: expected {'the official batches, ' if name in OFFICIAL else ''}class folders "
-            f"train|test/CLASS/FILE.png or arrays train|test/images.npy, labels.npy, found {_sample(listing)}"
-            f"{_official_hint(name, listing)}"
+            f"--from {source.path}: expected {'the official files, ' if name in (*OFFICIAL, TINY_IMAGENET) else ''}"
+            f"class folders train|test/CLASS/FILE.png or arrays train|test/images.npy, labels.npy, "
+            f"found {_sample(listing)}{_official_hint(name, listing)}"
         )
     if len(found) > 1 and found[0][1]:
         raise UserError(
@@ -119,7 +124,8 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[Colour, Colour]:
 
 def _kinds(name: str, listing: Listing, base: str) -> Iterator[Kind]:
     """Yield the layouts that begin at ``base``."""
-    if name in OFFICIAL and any(base + file in listing.files for file in OFFICIAL[name].files):
+    files = (ANNOTATIONS,) if name == TINY_IMAGENET else OFFICIAL[name].files if name in OFFICIAL else ()
+    if any(base + file in listing.files for file in files):
         yield "official"
     elif any(f"{base}{split}/{kind}.npy" in listing.files for split in SPLITS for kind in ("images", "labels")):
         yield "arrays"
@@ -154,8 +160,7 @@ def _write(
     kind: Kind, found: Found, spec: DatasetSpec | None, folder: Path, progress: Progress | None
 ) -> tuple[str, ...]:
     """Write the arrays of every split into ``folder`` and return the classes."""
-    if kind == "folders":
-        pictures = find_pictures(found, spec)
+    if pictures := _pictures(kind, found, spec):
         write_pictures(pictures, folder, None if spec is None else spec.side, progress)
         return pictures.classes
     if kind == "official" and spec is not None:
@@ -164,6 +169,15 @@ def _write(
         classes, splits = read_arrays(found.source.path / found.base, spec)
     _save(splits, folder)
     return classes
+
+
+def _pictures(kind: Kind, found: Found, spec: DatasetSpec | None) -> Pictures | None:
+    """Return the pictures of a source; none where it holds arrays or batches."""
+    if kind == "folders":
+        return find_pictures(found, spec)
+    if kind == "official" and spec is not None and spec.name == TINY_IMAGENET:
+        return find_tiny_imagenet(found, spec)
+    return None
 
 
 def _save(splits: Splits, folder: Path) -> None:

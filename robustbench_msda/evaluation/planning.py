@@ -83,7 +83,8 @@ def plan(
 
     Args:
         checkpoint: what to evaluate.
-        limits: benchmark name to how many test images, 0 for all; a number is that of every benchmark.
+        limits: benchmark name to how many test images, 0 for all; a number is that of every benchmark but those that
+            are run only where they are named.
         data_dir: where data sets are.
         results: where predictions are kept.
         device: ``cpu``, ``cuda``, ``cuda:1`` …
@@ -105,7 +106,8 @@ def plan(
     for name, limit in chosen.items():
         benchmark = pick(table, name, f"benchmark of {dataset.name}")
         setting = Setting(dataset, data_dir, torch.device(device), limit, batch_size, allow_partial)
-        if missing := benchmark.needs(setting):
+        asked = not isinstance(limits, int)
+        if missing := benchmark.needs(setting) or (None if asked else benchmark.unasked(setting)):
             skipped[benchmark.name] = missing
             continue
         if lacks := benchmark.lacks(setting):

@@ -16,17 +16,19 @@ from robustbench_msda.benchmarks.corruption_scores import (
     IMAGENET_SUITE,
     LEVELS,
     MADE_SUITE,
-    THREE_D,
     THREE_D_SUITE,
     Suite,
     aggregates,
     corruption_scores,
 )
 from robustbench_msda.corruptions import EXTRA, FIFTEEN
+from robustbench_msda.corruptions.three_d import TWELVE
 from robustbench_msda.metrics.baselines import ALEXNET, ROBUSTBENCH5K, ROBUSTBENCH5K_3DCC
 from robustbench_msda.records import Cell, Predictions, Score
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "corruption.json").read_text())
+
+PLAIN = Basis()
 
 
 def table(names: tuple[str, ...], seed: int = 0) -> dict[str, dict[str, float]]:
@@ -35,7 +37,7 @@ def table(names: tuple[str, ...], seed: int = 0) -> dict[str, dict[str, float]]:
 
 
 def by_metric(
-    errors: Mapping[str, Mapping[str, float]], suite: Suite, basis: Basis = Basis(), **calibration: object
+    errors: Mapping[str, Mapping[str, float]], suite: Suite, basis: Basis = PLAIN, **calibration: object
 ) -> dict[str, Score]:
     """The aggregates over all corruptions, by metric (and level)."""
     found = aggregates("b_c", errors, calibration.get("calibration", {}), basis, suite)
@@ -109,7 +111,7 @@ def test_constants_equal_the_reference(reference: Path) -> None:
     assert {n: list(row) for n, row in ROBUSTBENCH5K.errors.items()} == robustbench["top1_error_per_severity"]
     three_d = facts["imagenet_3dcc"]["alexnet_5000"]["top1_error_per_severity"]
     assert {n: list(row) for n, row in ROBUSTBENCH5K_3DCC.errors.items()} == three_d
-    assert facts["imagenet_3dcc"]["corruptions_download_order"] == list(THREE_D)
+    assert facts["imagenet_3dcc"]["corruptions_download_order"] == list(TWELVE)
 
 
 def test_the_network_that_normalises_scores_one() -> None:

@@ -29,7 +29,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from robustbench_msda.data import members as members_module
-from robustbench_msda.data.archives import Zip, open_source
+from robustbench_msda.data.archives import Tar, Zip, open_source
 from robustbench_msda.data.prepare import prepare
 from robustbench_msda.errors import DamagedData, UserError
 
@@ -201,6 +201,24 @@ def test_a_tar_cut_between_two_members_is_refused(tmp_path: Path) -> None:
     os.truncate(source, last.offset)
     with refused(DamagedData, source, "ends before its end mark", untouched=tmp_path / "data"):
         prepare("pets", source, tmp_path / "data")
+
+
+def test_a_tar_is_whole_once_its_end_mark_has_begun(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for number in range(3):
+            member = tarfile.TarInfo(f"{number}.bin")
+            member.size = 700
+            archive.addfile(member, io.BytesIO(bytes([number + 1]) * 700))
+    # Three members of a header and two blocks of data, then a block of zeros.
+    whole = 3 * 3 * 512 + 512
+    path = tmp_path / "cut.tar"
+    for cut in (*range(512, whole, 128), whole - 1):
+        path.write_bytes(content.getvalue()[:cut])
+        with refused(DamagedData, path):
+            Tar(path).listing()
+    path.write_bytes(content.getvalue()[:whole])
+    assert set(Tar(path).listing().files) == {"0.bin", "1.bin", "2.bin"}
 
 
 def test_the_checksum_at_the_end_of_a_stream_is_read(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ def test_table_states_the_official_counts() -> None:
         "cifar10": (10, 32, 50_000, 10_000),
         "cifar10_40k": (10, 32, 40_000, 10_000),
         "cifar100": (100, 32, 50_000, 10_000),
+        "tiny_imagenet": (200, 64, 100_000, 10_000),
+        "imagenet": (1_000, 224, 1_281_167, 50_000),
     }
 
 
@@ -36,7 +38,7 @@ def test_table_states_the_official_counts() -> None:
 def test_every_entry_says_how_to_get_it(name: str) -> None:
     spec = DATASETS[name]
     assert spec.name == name
-    assert spec.embedded or f"robustbench-msda data prepare {name} --from " in spec.get
+    assert spec.embedded or spec.view or f"robustbench-msda data prepare {name} --from " in spec.get
     assert "\n" not in spec.get
     assert len(set(spec.classes)) == len(spec.classes)
     assert list(spec.classes) == sorted(spec.classes)
