@@ -16,8 +16,8 @@ from PIL import Image
 from robustbench_msda import __version__
 from robustbench_msda.benchmarks import Setting
 from robustbench_msda.benchmarks.base import part_cells
-from robustbench_msda.benchmarks.made_corruptions import MadeCorruptions, table_for
 from robustbench_msda.benchmarks.corruption_scores import LEVELS
+from robustbench_msda.benchmarks.made_corruptions import MadeCorruptions, table_for
 from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.engines import Outcome, WorkItem, run
 from robustbench_msda.errors import UserError, pick

@@ -22,7 +22,7 @@ FLOORS = {
     3: ("augmentations", "benchmarks"),
     2: ("attacks", "data", "models", "prediction", "results"),
     1: ("corruptions", "engines", "metrics", "statistics"),
-    0: ("errors", "expressions", "files", "progress", "provenance", "recipes", "records", "streams"),
+    0: ("conditions", "errors", "expressions", "files", "progress", "provenance", "recipes", "records", "streams"),
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 # On these floors modules may import each other, in no circle: the ground is small, and the fifth floor joins the rest.

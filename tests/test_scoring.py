@@ -10,8 +10,8 @@ from networks import saved
 from robustbench_msda import verbs
 from robustbench_msda.benchmarks import Baseline, Basis
 from robustbench_msda.benchmarks.corruption_scores import IMAGENET_SUITE, LEVELS, corruption_scores
-from robustbench_msda.benchmarks.perturbation_scores import TEN, VALIDATION, PerturbationSuite, perturbation_scores
-from robustbench_msda.corruptions import FIFTEEN
+from robustbench_msda.benchmarks.perturbation_scores import PerturbationSuite, perturbation_scores
+from robustbench_msda.conditions import FIFTEEN, FOUR, TEN
 from robustbench_msda.errors import UserError
 from robustbench_msda.metrics import METRICS
 from robustbench_msda.records import Cell, Predictions
@@ -52,7 +52,7 @@ def emitted_by_suites() -> set[str]:
     """Return the metrics of the suites' scores, in relation to a clean error and to a baseline."""
     stills, videos = answers(100, 1), answers(3, 4)
     images = {Cell("f", "c", name, level): stills for name in FIFTEEN for level in LEVELS}
-    moving = {Cell("f", "p", name): videos for name in {*TEN, *VALIDATION}}
+    moving = {Cell("f", "p", name): videos for name in {*TEN, *FOUR}}
     errors = {(cell.condition, cell.level): 0.5 for cell in (*images, *moving)}
     basis = Basis(0.1, Baseline("another", errors, 0.2))
     scores = [

@@ -9,15 +9,13 @@ import numpy as np
 
 from robustbench_msda.benchmarks.base import Baseline, Basis
 from robustbench_msda.benchmarks.rows import condition_scores
-from robustbench_msda.corruptions import FIFTEEN
-from robustbench_msda.corruptions.three_d import CORRUPTIONS_3DCC, TWELVE
+from robustbench_msda.conditions import FIFTEEN, STAND_INS, TWELVE
+from robustbench_msda.corruptions.three_d import CORRUPTIONS_3DCC
 from robustbench_msda.metrics.baselines import ALEXNET, ROBUSTBENCH5K, ROBUSTBENCH5K_3DCC, Normaliser
 from robustbench_msda.metrics.corruption import corruption_error, relative_corruption_error
 from robustbench_msda.records import Cell, Predictions, Score
 
 LEVELS = ("1", "2", "3", "4", "5")
-# A stand-in is a condition of its own; an aggregate that holds it says so.
-STAND_INS = {"frost": "frost_procedural"}
 Errors = Mapping[str, Mapping[str, float]]
 
 

@@ -18,8 +18,7 @@ from robustbench_msda.benchmarks.corruption_scores import (
     corruption_scores,
 )
 from robustbench_msda.benchmarks.official import OfficialFiles, accepts
-from robustbench_msda.corruptions import EXTRA, FIFTEEN
-from robustbench_msda.corruptions.three_d import TWELVE
+from robustbench_msda.conditions import EXTRA, FIFTEEN, TWELVE
 from robustbench_msda.data.decoding import View
 from robustbench_msda.data.stimuli import Condition, open_folder, open_stills
 from robustbench_msda.metrics.baselines import ALEXNET

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from robustbench_msda.benchmarks.base import Basis, Missing, Setting
 from robustbench_msda.benchmarks.official import OfficialFiles, accepts
-from robustbench_msda.benchmarks.perturbation_scores import TEN, VALIDATION, PerturbationSuite, perturbation_scores
+from robustbench_msda.benchmarks.perturbation_scores import PerturbationSuite, perturbation_scores
+from robustbench_msda.conditions import FOUR, TEN
 from robustbench_msda.corruptions.perturbations import PERTURBATIONS
 from robustbench_msda.data.stimuli import Condition, open_videos
 from robustbench_msda.data.videos import INSTALL, can_read_videos, open_video_folder
@@ -28,7 +29,7 @@ class OfficialPerturbations(OfficialFiles):
         suite: what aggregates are over.
     """
 
-    conditions: tuple[str, ...] = (*TEN, *VALIDATION)
+    conditions: tuple[str, ...] = (*TEN, *FOUR)
     levels: tuple[str, ...] = ("",)
     part_size: int = VIDEO_PART_SIZE
     suite: PerturbationSuite = PerturbationSuite()

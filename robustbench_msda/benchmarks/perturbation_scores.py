@@ -10,18 +10,10 @@ from numpy.typing import NDArray
 
 from robustbench_msda.benchmarks.base import Basis
 from robustbench_msda.benchmarks.corruption_scores import told
+from robustbench_msda.conditions import TEN, TEN_OF_SCRIPTS
 from robustbench_msda.metrics.baselines import ALEXNET_FLIP_CAUTION, ALEXNET_FLIP_PROBABILITY
 from robustbench_msda.metrics.perturbation import Against, flip_probability, mean_flip_rate, top5_distance
 from robustbench_msda.records import Cell, Predictions, Score
-
-# The ten of the paper (Hendrycks & Dietterich 2019, sec. 3). The published scripts average spatter in place of snow
-# (hendrycks/robustness 8190fe3, ImageNet-P/test.py and cifar-p-eval.py), which the paper keeps for validation.
-TEN = (
-    *("gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "snow"),
-    *("brightness", "translate", "rotate", "tilt", "scale"),
-)
-TEN_OF_SCRIPTS = tuple("spatter" if name == "snow" else name for name in TEN)
-VALIDATION = ("speckle_noise", "gaussian_blur", "spatter", "shear")
 
 
 @dataclass(frozen=True)

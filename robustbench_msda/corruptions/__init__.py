@@ -6,6 +6,6 @@ Hendrycks, Dietterich: Benchmarking Neural Network Robustness to Common Corrupti
 
 from __future__ import annotations
 
-from robustbench_msda.corruptions.table import CORRUPTIONS, EXTRA, FIFTEEN, Corruption, corrupt
+from robustbench_msda.corruptions.table import CORRUPTIONS, Corruption, corrupt
 
-__all__ = ["CORRUPTIONS", "EXTRA", "FIFTEEN", "Corruption", "corrupt"]
+__all__ = ["CORRUPTIONS", "Corruption", "corrupt"]

@@ -7,35 +7,36 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_msda.corruptions.pixels import to_uint8
+from robustbench_msda.corruptions.noise import draw_slices, middles
+from robustbench_msda.corruptions.pixels import truncated
 from robustbench_msda.corruptions.severities import Parameter
 
 FIRST_AMPLITUDE = 100.0
 
 
-def fog(images: Tensor, parameter: Parameter, uniforms: Tensor) -> Tensor:
+def fog(images: Tensor, parameter: Parameter, draws: Tensor) -> Tensor:
     """Return ``images`` plus haze, scaled so that the brightest pixel a full haze could give keeps its brightness.
 
     Args:
         images: (B, 3, S, S) uint8.
         parameter: how thick the haze is, and by what its detail fades from one scale to the next.
-        uniforms: (B, n² − 1) float in [0, 1), n being the power of two that holds S; arithmetic is in their precision.
+        draws: (B, n² − 1) slices or floats in [0, 1), n being the power of two that holds S; see ``plasma``.
     """
     weight, decay = parameter
     side = images.shape[-1]
-    haze = plasma(uniforms, decay)[:, None, :side, :side]
-    unit = images.to(haze.dtype).div_(255)
-    brightest = unit.amax((1, 2, 3), keepdim=True)
-    return to_uint8((haze * weight).add(unit).mul_(brightest).div_(brightest + weight))
+    haze = plasma(middles(draws), decay)[:, None, :side, :side]
+    brightest = images.flatten(1).amax(1).to(haze.dtype).view(-1, 1, 1, 1)
+    kept = brightest / (brightest + 255 * weight)
+    return truncated((images * kept).add_(haze * (255 * weight * kept)))
 
 
 def draw_plasma(
     rng: np.random.Generator,
     side: int,
     parameter: Parameter,  # noqa: ARG001
-) -> tuple[NDArray[np.float32]]:
-    """Return one image's draws for ``plasma``, from the 2²⁴ multiples of 2⁻²⁴ in [0, 1)."""
-    return (rng.random(4 ** (side - 1).bit_length() - 1, dtype=np.float32),)
+) -> tuple[NDArray[np.uint16]]:
+    """Return one image's slices for ``plasma``."""
+    return (draw_slices(rng, (4 ** (side - 1).bit_length() - 1,)),)
 
 
 def plasma(uniforms: Tensor, decay: float) -> Tensor:
@@ -53,20 +54,23 @@ def plasma(uniforms: Tensor, decay: float) -> Tensor:
     while start < uniforms.shape[1]:
         size = heights.shape[1]
         drawn = uniforms[:, start : start + 3 * size * size].view(batch, 3, size, size)
-        heights = _refine(heights, drawn.mul(2 * amplitude).sub_(amplitude).mul_(amplitude))
+        heights = _refine(heights, drawn.mul(2 * amplitude**2).sub_(amplitude**2))
         start += 3 * size * size
         amplitude /= decay
-    heights.sub_(heights.amin((1, 2), keepdim=True))
-    return heights.div_(heights.amax((1, 2), keepdim=True))
+    low, high = (bound(heights.flatten(1), 1, keepdim=True) for bound in (torch.amin, torch.amax))
+    return heights.sub_(low.unsqueeze(2)).div_((high - low).unsqueeze(2))
 
 
 def _refine(corners: Tensor, displacements: Tensor) -> Tensor:
     """Return the map of twice the side: each new point is the mean of its four neighbours, displaced."""
     batch, size, _ = corners.shape
+    heights = corners.new_empty(batch, 2 * size, 2 * size)
     pairs = corners + corners.roll(-1, 1)
-    centres = pairs.add(pairs.roll(-1, 2)).div_(4).add_(displacements[:, 0])
+    centres = (pairs + pairs.roll(-1, 2)).div_(4).add_(displacements[:, 0])
     upper = (centres + centres.roll(1, 1)).add_(corners).add_(corners.roll(-1, 2))
     left = (centres + centres.roll(1, 2)).add_(pairs)
-    rows = torch.stack((corners, upper.div_(4).add_(displacements[:, 1])), 3)
-    between = torch.stack((left.div_(4).add_(displacements[:, 2]), centres), 3)
-    return torch.stack((rows, between), 2).view(batch, 2 * size, 2 * size)
+    heights[:, ::2, ::2] = corners
+    heights[:, 1::2, 1::2] = centres
+    torch.add(displacements[:, 1], upper, alpha=0.25, out=heights[:, ::2, 1::2])
+    torch.add(displacements[:, 2], left, alpha=0.25, out=heights[:, 1::2, ::2])
+    return heights

@@ -104,8 +104,8 @@ def slices(draws: Tensor) -> Tensor:
 
 
 def middles(draws: Tensor) -> Tensor:
-    """Return the middles of the slices of ``draws``, float32 in (0, 1)."""
-    return slices(draws).float().add_(0.5).div_(SLICES)
+    """Return ``draws`` that are floats in [0, 1) as they are, of slices their middles as float32."""
+    return draws if draws.is_floating_point() else draws.float().add_(0.5).div_(SLICES)
 
 
 def normals(draws: Tensor) -> Tensor:

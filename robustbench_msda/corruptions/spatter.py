@@ -1,7 +1,7 @@
 """Spatter, an extra of ImageNet-C (Hendrycks & Dietterich 2019): drops of water or mud on the lens.
 
-The reference shapes water with OpenCV's Canny, distanceTransform, equalizeHist, filter2D and blur; here these are batched
-and in float32, which holds all their whole numbers: the grey levels that come of them equal OpenCV's.
+The reference shapes water with OpenCV's Canny, distanceTransform, equalizeHist, filter2D and blur; here these are
+batched and in float32, which holds all their whole numbers: the grey levels that come of them equal OpenCV's.
 """
 
 from __future__ import annotations

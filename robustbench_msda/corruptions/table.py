@@ -28,15 +28,6 @@ from robustbench_msda.corruptions import (
 from robustbench_msda.corruptions.severities import Parameter, Severities
 from robustbench_msda.errors import UserError, pick
 
-# The fifteen that mCE averages, then the extra four of the same authors (Hendrycks & Dietterich 2019, section 3).
-FIFTEEN = (
-    *("gaussian_noise", "shot_noise", "impulse_noise"),
-    *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    *("snow", "frost", "fog", "brightness"),
-    *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
-)
-EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
-
 # Pixels that are worked on at once: on a CPU what its caches hold, elsewhere what keeps the device busy.
 CPU_PIXELS = 2**15
 DEVICE_PIXELS = 2**24
@@ -50,7 +41,6 @@ class Corruption:
     """One way to spoil an image.
 
     Attributes:
-        category: ``noise``, ``blur``, ``weather`` or ``digital``.
         severities: image side to the parameters of severity 1 … 5.
         apply: (B, 3, S, S) uint8 images, a parameter and the stacked draws, an argument each, to images of the same
             shape and type.
@@ -58,34 +48,33 @@ class Corruption:
             there is no chance.
     """
 
-    category: str
     severities: Severities
     apply: Apply
     draw: Draw | None = None
 
 
 CORRUPTIONS: dict[str, Corruption] = {
-    "gaussian_noise": Corruption("noise", severities.GAUSSIAN_NOISE, noise.gaussian_noise, noise.draw_image),
-    "shot_noise": Corruption("noise", severities.SHOT_NOISE, noise.shot_noise, noise.draw_image),
-    "impulse_noise": Corruption("noise", severities.IMPULSE_NOISE, noise.impulse_noise, noise.draw_image),
-    "defocus_blur": Corruption("blur", severities.DEFOCUS_BLUR, blur.defocus_blur),
-    "glass_blur": Corruption("blur", severities.GLASS_BLUR, glass.glass_blur, glass.draw_offsets),
-    "motion_blur": Corruption("blur", severities.MOTION_BLUR, motion.motion_blur, motion.draw_angle),
-    "zoom_blur": Corruption("blur", severities.ZOOM_BLUR, zoom.zoom_blur),
-    "snow": Corruption("weather", severities.SNOW, snow.snow, snow.draw_snow),
-    "frost_procedural": Corruption("weather", severities.FROST, frost.frost_procedural, frost.draw_crystals),
-    "fog": Corruption("weather", severities.FOG, fog.fog, fog.draw_plasma),
-    "brightness": Corruption("weather", severities.BRIGHTNESS, weather.brightness),
-    "contrast": Corruption("digital", severities.CONTRAST, digital.contrast),
+    "gaussian_noise": Corruption(severities.GAUSSIAN_NOISE, noise.gaussian_noise, noise.draw_image),
+    "shot_noise": Corruption(severities.SHOT_NOISE, noise.shot_noise, noise.draw_image),
+    "impulse_noise": Corruption(severities.IMPULSE_NOISE, noise.impulse_noise, noise.draw_image),
+    "defocus_blur": Corruption(severities.DEFOCUS_BLUR, blur.defocus_blur),
+    "glass_blur": Corruption(severities.GLASS_BLUR, glass.glass_blur, glass.draw_offsets),
+    "motion_blur": Corruption(severities.MOTION_BLUR, motion.motion_blur, motion.draw_angle),
+    "zoom_blur": Corruption(severities.ZOOM_BLUR, zoom.zoom_blur),
+    "snow": Corruption(severities.SNOW, snow.snow, snow.draw_snow),
+    "frost_procedural": Corruption(severities.FROST, frost.frost_procedural, frost.draw_crystals),
+    "fog": Corruption(severities.FOG, fog.fog, fog.draw_plasma),
+    "brightness": Corruption(severities.BRIGHTNESS, weather.brightness),
+    "contrast": Corruption(severities.CONTRAST, digital.contrast),
     "elastic_transform": Corruption(
-        "digital", severities.ELASTIC_TRANSFORM, elastic.elastic_transform, elastic.draw_shifts_and_fields
+        severities.ELASTIC_TRANSFORM, elastic.elastic_transform, elastic.draw_shifts_and_fields
     ),
-    "pixelate": Corruption("digital", severities.PIXELATE, digital.pixelate),
-    "jpeg_compression": Corruption("digital", severities.JPEG_COMPRESSION, digital.jpeg_compression),
-    "speckle_noise": Corruption("noise", severities.SPECKLE_NOISE, noise.speckle_noise, noise.draw_image),
-    "gaussian_blur": Corruption("blur", severities.GAUSSIAN_BLUR, blur.gaussian_blur),
-    "spatter": Corruption("weather", severities.SPATTER, spatter.spatter, spatter.draw_field),
-    "saturate": Corruption("digital", severities.SATURATE, digital.saturate),
+    "pixelate": Corruption(severities.PIXELATE, digital.pixelate),
+    "jpeg_compression": Corruption(severities.JPEG_COMPRESSION, digital.jpeg_compression),
+    "speckle_noise": Corruption(severities.SPECKLE_NOISE, noise.speckle_noise, noise.draw_image),
+    "gaussian_blur": Corruption(severities.GAUSSIAN_BLUR, blur.gaussian_blur),
+    "spatter": Corruption(severities.SPATTER, spatter.spatter, spatter.draw_field),
+    "saturate": Corruption(severities.SATURATE, digital.saturate),
 }
 
 
@@ -95,7 +84,7 @@ def with_frost(textures: Sequence[NDArray[np.uint8]]) -> dict[str, Corruption]:
     Args:
         textures: each (3, H, W) uint8 and larger than the images; those of ``frost.read_textures`` for the reference's.
     """
-    real = Corruption("weather", severities.FROST, frost.frost, frost.draw_from(textures))
+    real = Corruption(severities.FROST, frost.frost, frost.draw_from(textures))
     table = {**CORRUPTIONS, "frost_procedural": real}
     return {("frost" if name == "frost_procedural" else name): corruption for name, corruption in table.items()}
 

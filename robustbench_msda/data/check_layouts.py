@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robustbench_msda.conditions import EXTRA, FIFTEEN, FOUR, TEN, TWELVE
 from robustbench_msda.data.check_arrays import ArrayLayout
 from robustbench_msda.data.check_folders import VIDEO, FolderLayout
 from robustbench_msda.data.check_survey import Layout
-from robustbench_msda.data.downloads import (
-    CIFAR10_C_MD5,
-    CIFAR100_C_MD5,
-    EXTRA,
-    FIFTEEN,
-    PERTURBATIONS,
-    THREE_D,
-    VALIDATION,
-)
+from robustbench_msda.data.downloads import CIFAR10_C_MD5, CIFAR100_C_MD5
 
 SEVERITIES = ("1", "2", "3", "4", "5")
 NO_LEVEL = ("",)
+# The noises alone have folders of the harder difficulties.
+NOISES = ("gaussian_noise", "shot_noise", "speckle_noise")
+VALIDATION = (*FOUR, *(f"{name}_{difficulty}" for name in NOISES for difficulty in (2, 3)))
 # The published script for CIFAR-P averages spatter where the paper lists snow: scores need what both name.
-CIFAR_P = tuple(name for name in PERTURBATIONS if name != "snow")
+CIFAR_P = tuple(name for name in TEN if name != "snow")
 CIFAR_P_EXTRA = ("snow", *VALIDATION)
 # make_cifar_p.py: 31 frames but for these two.
 CIFAR_P_FRAMES = {name: 31 for name in (*CIFAR_P, *CIFAR_P_EXTRA)} | {"motion_blur": 21, "translate": 16}
@@ -32,10 +28,10 @@ LAYOUTS: dict[str, Layout] = {
         ArrayLayout("cifar100_c", "CIFAR-100-C", FIFTEEN, EXTRA, SEVERITIES, "cifar100", 100, md5=CIFAR100_C_MD5),
         FolderLayout("tiny_imagenet_c", "Tiny-ImageNet-C", FIFTEEN, EXTRA, SEVERITIES, 200, 10_000, side=64),
         FolderLayout("imagenet_c", "ImageNet-C", FIFTEEN, EXTRA, SEVERITIES, 1_000, 50_000),
-        FolderLayout("imagenet_3dcc", "ImageNet-3DCC", THREE_D, (), SEVERITIES, 1_000, 50_000),
+        FolderLayout("imagenet_3dcc", "ImageNet-3DCC", TWELVE, (), SEVERITIES, 1_000, 50_000),
         ArrayLayout("cifar10_p", "CIFAR-10-P", CIFAR_P, CIFAR_P_EXTRA, NO_LEVEL, "cifar10", 10, CIFAR_P_FRAMES),
         ArrayLayout("cifar100_p", "CIFAR-100-P", CIFAR_P, CIFAR_P_EXTRA, NO_LEVEL, "cifar100", 100, CIFAR_P_FRAMES),
-        FolderLayout("imagenet_p", "ImageNet-P", PERTURBATIONS, VALIDATION, NO_LEVEL, 1_000, 50_000, VIDEO),
+        FolderLayout("imagenet_p", "ImageNet-P", TEN, VALIDATION, NO_LEVEL, 1_000, 50_000, VIDEO),
     )
 }
 

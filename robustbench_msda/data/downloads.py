@@ -10,26 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robustbench_msda.conditions import BLUR, DIGITAL, EXTRA, FIFTEEN, NOISE, TWELVE, WEATHER
 from robustbench_msda.data.known import DATASETS
-
-NOISE = ("gaussian_noise", "shot_noise", "impulse_noise")
-BLUR = ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur")
-WEATHER = ("snow", "frost", "fog", "brightness")
-DIGITAL = ("contrast", "elastic_transform", "pixelate", "jpeg_compression")
-FIFTEEN = (*NOISE, *BLUR, *WEATHER, *DIGITAL)
-EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
-PERTURBATIONS = (
-    *("gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "snow"),
-    *("brightness", "translate", "rotate", "tilt", "scale"),
-)
-VALIDATION = (
-    *("speckle_noise", "gaussian_blur", "spatter", "shear"),
-    *("gaussian_noise_2", "gaussian_noise_3", "shot_noise_2", "shot_noise_3", "speckle_noise_2", "speckle_noise_3"),
-)
-THREE_D = (
-    *("near_focus", "far_focus", "fog_3d", "flash", "color_quant", "low_light"),
-    *("xy_motion_blur", "z_motion_blur", "iso_noise", "bit_error", "h265_abr", "h265_crf"),
-)
 
 CIFAR10_C_MD5 = {
     "brightness.npy": "0a81ef75e0b523c3383219c330a85d48",
@@ -144,7 +126,7 @@ DOWNLOADS: dict[str, Download] = {
             Archive(f"{IMAGENET_C}/extra.tar", "d492dfba5fc162d8ec2c3cd8ee672984", EXTRA),
         )
     ),
-    "imagenet_3dcc": Download(tuple(Archive(f"{IMAGENET_3DCC}/{name}.tar.gz", holds=(name,)) for name in THREE_D)),
+    "imagenet_3dcc": Download(tuple(Archive(f"{IMAGENET_3DCC}/{name}.tar.gz", holds=(name,)) for name in TWELVE)),
     # Which condition is in which archive follows the groups of ImageNet-C; geometry is digital.
     "imagenet_p": Download(
         (

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from robustbench_msda.conditions import FOUR
 from robustbench_msda.figures.drawing import Drawing, file_name, over_networks
 from robustbench_msda.figures.style import FAINT, LineStyle, legend_below, line_styles, new_figure
 from robustbench_msda.results.aggregates import (
-    PERTURBATIONS_FOR_VALIDATION,
     Mean,
     complete_rows,
     flag_texts,
@@ -85,7 +85,7 @@ def counts(means: Mapping[tuple[str, ...], Mean]) -> list[int]:
 def rows_of(names: set[str]) -> dict[str, float]:
     """Return where each perturbation stands, from the top: those tested, their mean, and those for validation."""
     ordered = ordered_perturbations(names - {MEAN})
-    validation = [name for name in ordered if name in PERTURBATIONS_FOR_VALIDATION]
+    validation = [name for name in ordered if name in FOUR]
     groups: Sequence[Sequence[str]] = (
         [name for name in ordered if name not in validation],
         [MEAN] if MEAN in names else [],
@@ -120,6 +120,6 @@ def draw_dots(
     axes.grid(visible=False, axis="y")
     for name, text in zip(places, axes.get_yticklabels(), strict=True):
         text.set_fontweight("bold" if name == MEAN else "normal")
-    if validation := [place for name, place in places.items() if name in PERTURBATIONS_FOR_VALIDATION]:
+    if validation := [place for name, place in places.items() if name in FOUR]:
         beside, middle = axes.get_yaxis_transform(), float(np.mean(validation))
         axes.text(1.01, middle, "for validation", transform=beside, rotation=270, va="center", color=FAINT)

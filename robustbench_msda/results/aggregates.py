@@ -8,34 +8,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from robustbench_msda.conditions import CORRUPTION_FAMILIES, EXTRA, FOUR, STAND_INS, TEN
 from robustbench_msda.errors import UserError
 from robustbench_msda.records import COLUMNS, level_value
 
 WHO = ["dataset", "model", "label"]
 
-# The order of Hendrycks, Dietterich (ICLR 2019), table 1, then the four validation corruptions, then the twelve of
-# Kar et al. (3D Common Corruptions, CVPR 2022), by family; a stand-in beside what it stands in for.
-CORRUPTION_FAMILIES = (
-    ("noise", ("gaussian_noise", "shot_noise", "impulse_noise")),
-    ("blur", ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur")),
-    ("weather", ("snow", "frost", "frost_procedural", "fog", "brightness")),
-    ("digital", ("contrast", "elastic_transform", "pixelate", "jpeg_compression")),
-    ("validation", ("speckle_noise", "gaussian_blur", "spatter", "saturate")),
-    ("depth of field", ("near_focus", "far_focus")),
-    ("camera motion", ("xy_motion_blur", "z_motion_blur")),
-    ("lighting", ("flash",)),
-    ("video", ("h265_crf", "h265_abr", "bit_error")),
-    ("weather", ("fog_3d",)),
-    ("noise", ("iso_noise", "color_quant", "low_light")),
-)
-# The ten of the same paper (sec. 3), in its order, and the four it keeps for validation.
-PERTURBATIONS = (
-    *("gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "snow"),
-    *("brightness", "translate", "rotate", "tilt", "scale"),
-)
-PERTURBATIONS_FOR_VALIDATION = ("speckle_noise", "gaussian_blur", "spatter", "shear")
-FOR_VALIDATION = {*dict(CORRUPTION_FAMILIES)["validation"], *PERTURBATIONS_FOR_VALIDATION}
-STANDS_FOR = {"frost_procedural": "frost"}
+FOR_VALIDATION = {*EXTRA, *FOUR}
+STANDS_FOR = {made: real for real, made in STAND_INS.items()}
 
 COMPARISON_TEXT = ("dataset", "model", "baseline", "treatment", "metric", "subset", "flags")
 COMPARISON_NUMBERS = ("value", "low", "high", "seed_low", "seed_high", "p", "q", "n", "spread")
@@ -242,7 +222,7 @@ def ordered_corruptions(conditions: Iterable[str]) -> list[str]:
 
 def ordered_perturbations(conditions: Iterable[str]) -> list[str]:
     """Return ``conditions``, each once: the ten in the order of the paper, those for validation, others by name."""
-    return in_order(conditions, (*PERTURBATIONS, *PERTURBATIONS_FOR_VALIDATION))
+    return in_order(conditions, (*TEN, *FOUR))
 
 
 def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:

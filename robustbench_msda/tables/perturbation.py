@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from robustbench_msda.conditions import FOUR
 from robustbench_msda.results.aggregates import (
-    PERTURBATIONS_FOR_VALIDATION,
     complete_rows,
     ordered_perturbations,
     pick_rows,
@@ -49,7 +49,7 @@ def perturbations(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData: 
     frame = tidy(scores)
     flips = pick_rows(frame, "flip_probability")
     means = {column: found for column in MEANS if len(found := complete_rows(frame, column.key))}
-    validation = flips["condition"].isin(PERTURBATIONS_FOR_VALIDATION)
+    validation = flips["condition"].isin(FOUR)
     columns = [
         *flip_columns(flips[~validation], TESTED),
         *(filled(column, found, BY) for column, found in means.items()),

@@ -21,8 +21,7 @@ from robustbench_msda.benchmarks.corruption_scores import (
     aggregates,
     corruption_scores,
 )
-from robustbench_msda.corruptions import EXTRA, FIFTEEN
-from robustbench_msda.corruptions.three_d import TWELVE
+from robustbench_msda.conditions import EXTRA, FIFTEEN, TWELVE
 from robustbench_msda.metrics.baselines import ALEXNET, ROBUSTBENCH5K, ROBUSTBENCH5K_3DCC
 from robustbench_msda.records import Cell, Predictions, Score
 

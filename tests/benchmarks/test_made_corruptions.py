@@ -11,9 +11,9 @@ from networks import saved
 
 from robustbench_msda import verbs
 from robustbench_msda.benchmarks import Setting, benchmarks_of, made_corruptions
-from robustbench_msda.benchmarks.corruption_scores import LEVELS
 from robustbench_msda.benchmarks.made_corruptions import MadeCorruptions, MadeThreeD, table_for
-from robustbench_msda.corruptions import CORRUPTIONS, EXTRA, FIFTEEN, corrupt
+from robustbench_msda.conditions import EXTRA, FIFTEEN
+from robustbench_msda.corruptions import CORRUPTIONS, corrupt
 from robustbench_msda.corruptions.three_d import CORRUPTIONS_3DCC
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import MissingData

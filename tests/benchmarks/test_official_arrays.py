@@ -25,7 +25,7 @@ from robustbench_msda.benchmarks import Setting, benchmarks_of
 from robustbench_msda.benchmarks.official_corruptions import OfficialCorruptions
 from robustbench_msda.benchmarks.official_perturbations import OfficialPerturbations
 from robustbench_msda.cli.main import status
-from robustbench_msda.corruptions import EXTRA, FIFTEEN
+from robustbench_msda.conditions import EXTRA, FIFTEEN
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.data.stimuli import Stills, VideoArray
 from robustbench_msda.errors import DamagedData, UserError

@@ -26,7 +26,7 @@ from torchvision import transforms
 
 from robustbench_msda import verbs
 from robustbench_msda.cli.main import status
-from robustbench_msda.corruptions.three_d import TWELVE
+from robustbench_msda.conditions import TWELVE
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.errors import DamagedData
 from robustbench_msda.records import Batch, Cell

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from robustbench_msda.benchmarks.base import Baseline, Basis
 from robustbench_msda.benchmarks.perturbation_scores import (
-    TEN,
-    VALIDATION,
     PerturbationSuite,
     aggregates,
     as_videos,
     perturbation_scores,
 )
+from robustbench_msda.conditions import FOUR, TEN
 from robustbench_msda.metrics.baselines import ALEXNET_FLIP_PROBABILITY
 from robustbench_msda.prediction import summarise
 from robustbench_msda.records import Batch, Cell, Predictions
@@ -65,12 +64,12 @@ def test_constants_equal_the_reference(reference: Path) -> None:
     percent = facts["alexnet_flip_probability_percent"]
     assert {name: 100 * value for name, value in ALEXNET_FLIP_PROBABILITY.items()} == pytest.approx(percent)
     assert facts["perturbations_paper_10"] == list(TEN)
-    assert facts["validation_paper_4"] == list(VALIDATION)
+    assert facts["validation_paper_4"] == list(FOUR)
 
 
 def test_aggregates_are_means_over_the_ten_of_the_paper_and_of_the_scripts() -> None:
     rng = np.random.default_rng(0)
-    flips = dict(zip((*TEN, *VALIDATION), rng.uniform(0.01, 0.3, 14).tolist(), strict=True))
+    flips = dict(zip((*TEN, *FOUR), rng.uniform(0.01, 0.3, 14).tolist(), strict=True))
     distances = {name: 10 * value for name, value in flips.items()}
     found = {s.metric: s for s in aggregates("p", flips, distances, Basis(), PerturbationSuite(made=True))}
     assert found["mean_flip_probability"].value == pytest.approx(sum(flips[name] for name in TEN) / 10)

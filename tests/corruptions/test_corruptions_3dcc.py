@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from scipy import stats
 
+from robustbench_msda.conditions import TWELVE
 from robustbench_msda.corruptions import corrupt
-from robustbench_msda.corruptions.three_d import CATEGORIES, CORRUPTIONS_3DCC, TWELVE, sensor
+from robustbench_msda.corruptions.three_d import CORRUPTIONS_3DCC, sensor
 from robustbench_msda.corruptions.three_d.table import SEVERITIES
 from robustbench_msda.streams import stream
 
@@ -122,22 +121,15 @@ def test_an_image_does_not_depend_on_its_batch(name):
 @pytest.mark.parametrize("name", CORRUPTIONS_3DCC)
 def test_an_empty_batch_stays_empty(name):
     corruption, empty = CORRUPTIONS_3DCC[name], torch.empty((0, 3, 32, 32), dtype=torch.uint8)
-    drawn = {"noise": [torch.empty(empty.shape)] * 2, "video": [torch.empty((0, 3))]}[corruption.category]
+    drawn = [torch.empty(empty.shape)] * 2 if name in SENSOR else [torch.empty((0, 3))]
     drawn = drawn if corruption.draw else []
     assert corruption.apply(empty, corruption.severities[32][0], *drawn).shape == empty.shape
 
 
 def test_the_table_holds_what_needs_no_depth_in_the_order_of_the_twelve():
     assert list(CORRUPTIONS_3DCC) == [name for name in TWELVE if name in CORRUPTIONS_3DCC]
-    assert set(TWELVE) == set(CATEGORIES) == set(SEVERITIES)
-    for name, corruption in CORRUPTIONS_3DCC.items():
-        assert corruption.category == CATEGORIES[name]
+    assert set(TWELVE) == set(SEVERITIES)
+    for corruption in CORRUPTIONS_3DCC.values():
         assert set(corruption.severities) == {32, 64, 224, 299}
         assert {len(levels) for levels in corruption.severities.values()} == {5}
         assert len({levels for levels in corruption.severities.values()}) == 1
-
-
-def test_names_order_and_categories_are_those_of_the_release(reference):
-    facts = json.loads((reference / "reference" / "constants.json").read_text())["imagenet_3dcc"]
-    assert list(TWELVE) == facts["corruptions_download_order"]
-    assert {name: kind for kind, names in facts["categories"].items() for name in names} == CATEGORIES

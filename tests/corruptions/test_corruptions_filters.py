@@ -14,7 +14,7 @@ from PIL import Image
 from reference_draws import batch, pixels
 from scipy import ndimage
 
-from robustbench_msda.corruptions import CORRUPTIONS, blur, color, corrupt
+from robustbench_msda.corruptions import CORRUPTIONS, blur, color, corrupt, fourier
 
 SIDES = (32, 64, 224, 299)
 
@@ -33,7 +33,33 @@ def test_gaussian_blur_equals_scipys(side, severity):
     (sigma,) = CORRUPTIONS["gaussian_blur"].severities[side][severity - 1]
     (image,) = noise_images(side)
     expected = to_uint8(ndimage.gaussian_filter(image / 255.0, (sigma, sigma, 0), mode="nearest", truncate=4.0))
-    np.testing.assert_array_equal(pixels(corrupt(batch(image[None]), "gaussian_blur", severity))[0], expected)
+    ours = pixels(corrupt(batch(image[None]), "gaussian_blur", severity))[0]
+    if side < blur.LARGE:
+        np.testing.assert_array_equal(ours, expected)
+    assert (ours != expected).mean() < 1e-3
+    assert np.abs(ours.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["gaussian_blur", "defocus_blur"])
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_flat_areas_of_large_images_lose_the_levels_that_float64_loses(name, severity):
+    parameter = CORRUPTIONS[name].severities[224][severity - 1]
+    exact = {"gaussian_blur": blur._gaussian_by_taps, "defocus_blur": blur._defocus_by_taps}[name]
+    greys = torch.arange(0, 256, 17, dtype=torch.uint8)
+    # Flat blocks with seams between them: a few seams are within a hair of a whole level.
+    image = greys.view(4, 4).repeat_interleave(56, 0).repeat_interleave(56, 1).expand(1, 3, -1, -1)
+    difference = (corrupt(image, name, severity).int() - exact(image, parameter).int()).abs()
+    assert (difference > 0).double().mean() < 2e-3
+    assert difference.max() <= 1
+
+
+@given(st.integers(1, 5000))
+def test_the_size_of_a_transform_is_as_large_as_asked_and_little_more(size):
+    fast = fourier.fast_size(size)
+    assert size <= fast <= max(8, 1.25 * size)
+    while fast % 2 == 0:
+        fast //= 2
+    assert fast in {1, 3, 5, 9, 15}
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -44,7 +70,7 @@ def test_defocus_blur_is_a_correlation_with_the_disk(side, severity):
     kernel = blur.disk(*parameter)
     expected = to_uint8(ndimage.correlate(image / 255.0, kernel[:, :, None], mode="mirror"))
     ours = pixels(corrupt(batch(image[None]), "defocus_blur", severity))[0]
-    assert (ours != expected).mean() < 1e-4
+    assert (ours != expected).mean() < 1e-3
     assert np.abs(ours.astype(int) - expected).max() <= 1
 
 

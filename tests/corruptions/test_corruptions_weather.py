@@ -15,7 +15,7 @@ from PIL import Image
 from reference_draws import batch, pixels
 from scipy import ndimage
 
-from robustbench_msda.corruptions import CORRUPTIONS, corrupt, fog, frost, spatter
+from robustbench_msda.corruptions import CORRUPTIONS, corrupt, fog, frost, noise, spatter
 from robustbench_msda.corruptions.severities import FROST, SPATTER
 from robustbench_msda.corruptions.table import with_frost
 from robustbench_msda.errors import DamagedData, MissingData
@@ -236,8 +236,8 @@ def test_textures_that_are_missing_or_others_are_a_users_error(tmp_path, monkeyp
 
 
 def test_drawn_frost_covers_the_glass_with_bluish_ice_of_many_greys():
-    (uniforms,) = frost.draw_crystals(stream("crystals", 0), 64, ())
-    ice = frost.crystals(torch.from_numpy(uniforms)[None])[0]
+    (drawn,) = frost.draw_crystals(stream("crystals", 0), 64, ())
+    ice = frost.crystals(noise.middles(torch.from_numpy(drawn)[None]))[0]
     assert ice.min() >= 0
     assert ice.max() <= 255
     red, _, blue = ice.mean((1, 2))

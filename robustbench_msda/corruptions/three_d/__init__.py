@@ -10,12 +10,10 @@ from __future__ import annotations
 from robustbench_msda.corruptions.three_d.camera import xy_motion_blur, z_motion_blur
 from robustbench_msda.corruptions.three_d.focus import far_focus, near_focus
 from robustbench_msda.corruptions.three_d.light import flash, fog_3d
-from robustbench_msda.corruptions.three_d.table import CATEGORIES, CORRUPTIONS_3DCC, TWELVE
+from robustbench_msda.corruptions.three_d.table import CORRUPTIONS_3DCC
 
 __all__ = [
-    "CATEGORIES",
     "CORRUPTIONS_3DCC",
-    "TWELVE",
     "far_focus",
     "flash",
     "fog_3d",

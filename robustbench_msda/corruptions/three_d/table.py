@@ -6,26 +6,6 @@ from robustbench_msda.corruptions.severities import Severities
 from robustbench_msda.corruptions.table import Corruption
 from robustbench_msda.corruptions.three_d import sensor, video
 
-# What ImageNet-3DCC was released with, in the order of its download script (tools/download_imagenet_3dcc.sh).
-TWELVE = (
-    *("near_focus", "far_focus", "fog_3d", "flash", "color_quant", "low_light"),
-    *("xy_motion_blur", "z_motion_blur", "iso_noise", "bit_error", "h265_abr", "h265_crf"),
-)
-# The authors' own grouping (shift-happens, tasks/imagenet_3dcc).
-CATEGORIES = {
-    "near_focus": "depth_of_field",
-    "far_focus": "depth_of_field",
-    "fog_3d": "weather",
-    "flash": "lighting",
-    "color_quant": "noise",
-    "low_light": "noise",
-    "xy_motion_blur": "camera_motion",
-    "z_motion_blur": "camera_motion",
-    "iso_noise": "noise",
-    "bit_error": "video",
-    "h265_abr": "video",
-    "h265_crf": "video",
-}
 # The reference has one row of severities for images of any size; these are the sides that the other tables know.
 SIDES = (32, 64, 224, 299)
 
@@ -52,10 +32,10 @@ SEVERITIES: dict[str, Severities] = {
     "h265_crf": _at_all_sides(24, 26, 32, 39, 41),
 }
 CORRUPTIONS_3DCC: dict[str, Corruption] = {
-    "color_quant": Corruption("noise", SEVERITIES["color_quant"], sensor.color_quant),
-    "low_light": Corruption("noise", SEVERITIES["low_light"], sensor.low_light, sensor.draw_two_fields),
-    "iso_noise": Corruption("noise", SEVERITIES["iso_noise"], sensor.iso_noise, sensor.draw_two_fields),
-    "bit_error": Corruption("video", SEVERITIES["bit_error"], video.bit_error, video.draw_path),
-    "h265_abr": Corruption("video", SEVERITIES["h265_abr"], video.h265_abr, video.draw_path),
-    "h265_crf": Corruption("video", SEVERITIES["h265_crf"], video.h265_crf, video.draw_path),
+    "color_quant": Corruption(SEVERITIES["color_quant"], sensor.color_quant),
+    "low_light": Corruption(SEVERITIES["low_light"], sensor.low_light, sensor.draw_two_fields),
+    "iso_noise": Corruption(SEVERITIES["iso_noise"], sensor.iso_noise, sensor.draw_two_fields),
+    "bit_error": Corruption(SEVERITIES["bit_error"], video.bit_error, video.draw_path),
+    "h265_abr": Corruption(SEVERITIES["h265_abr"], video.h265_abr, video.draw_path),
+    "h265_crf": Corruption(SEVERITIES["h265_crf"], video.h265_crf, video.draw_path),
 }
