@@ -79,8 +79,7 @@ def _box_means(images: Tensor, windows: Sequence[Tensor]) -> Tensor:
     total = images.index_select(-2, first).float()
     for row, inside in zip(more[::2], more[1::2], strict=True):
         total.addcmul_(images.index_select(-2, row), inside)
-    # The quotient is at least 1/64 of a small window away from a whole number, far beyond float32's rounding.
-    return total.add_(size / 2 + 1 / 64).div_(size).int().to(torch.uint8)
+    return total.add_(size / 2).div_(size).int().to(torch.uint8)
 
 
 @lru_cache(maxsize=32)
