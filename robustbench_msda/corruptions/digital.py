@@ -11,10 +11,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 
 from robustbench_msda.corruptions.color import hsv_to_rgb, rgb_to_hsv
 from robustbench_msda.corruptions.pixels import to_uint8, to_unit
 from robustbench_msda.corruptions.severities import Parameter
+
+# Rounds halves up, whatever the last bit of a quotient by a few rows is.
+HALF_UP = 0.5 + 2**-10
 
 
 def contrast(images: Tensor, parameter: Parameter) -> Tensor:
@@ -53,10 +57,10 @@ def pixelate(images: Tensor, parameter: Parameter) -> Tensor:
         parameter: the small side as a share of S, cut to a whole number of pixels.
     """
     (share,) = parameter
-    shrink, enlarge = _box_windows(images.shape[-1], share, images.device)
+    rows, shares, enlarge = _box_windows(images.shape[-1], share, images.device)
     # Along rows of memory, which are copied whole: so the columns' turn comes with the image on its side.
-    narrow = _box_means(images.mT.contiguous(), shrink)
-    small = _box_means(narrow.mT.contiguous(), shrink)
+    narrow = _box_means(images.mT.contiguous(), rows, shares)
+    small = _box_means(narrow.mT.contiguous(), rows, shares)
     wide = small.mT.contiguous().index_select(-2, enlarge).mT.contiguous()
     return wide.index_select(-2, enlarge)
 
@@ -73,30 +77,28 @@ def jpeg_compression(images: Tensor, parameter: Parameter) -> Tensor:
     return torch.frombuffer(coded, dtype=torch.uint8).view(images.shape).to(images.device)
 
 
-def _box_means(images: Tensor, windows: Sequence[Tensor]) -> Tensor:
+def _box_means(images: Tensor, rows: Sequence[Tensor], share: Tensor) -> Tensor:
     """Return the rounded means of the rows in each window of ``_box_windows``, uint8."""
-    first, size, *more = windows
-    total = images.index_select(-2, first).float()
-    for row, inside in zip(more[::2], more[1::2], strict=True):
-        total.addcmul_(images.index_select(-2, row), inside)
-    return total.add_(size / 2).div_(size).int().to(torch.uint8)
+    # Whole numbers and a row of zeros beneath: windows of fewer rows add it.
+    padded = pad(images, (0, 0, 0, 1)).short()
+    total = padded.index_select(-2, rows[0])
+    for row in rows[1:]:
+        total.add_(padded.index_select(-2, row))
+    return total.float().mul_(share).add_(HALF_UP).int().to(torch.uint8)
 
 
 @lru_cache(maxsize=32)
-def _box_windows(side: int, share: float, device: torch.device) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Return which rows each small row is the mean of, and which small row each row is in.
+def _box_windows(side: int, share: float, device: torch.device) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+    """Return which rows each small row is the mean of, its share of each (n, 1), and which small row each row is in.
 
-    The first is: the first rows (n,); the numbers of rows (n, 1); then, in turn, the k-th rows after the first, and 1
-    where they belong to the window, else 0 (n, 1).
+    The first is the windows' first rows (n,), their second rows, and so on; ``side`` where a window has no more.
     """
     small = int(side * share)
     covered = _box(side, small) > 0
     first, size = covered.argmax(1), covered.sum(1)
-    windows = [first, size[:, None].astype(np.float32)]
-    for k in range(1, size.max()):
-        windows += [np.minimum(first + k, side - 1), (size[:, None] > k).astype(np.float32)]
-    enlarge = torch.from_numpy(_box(small, side).argmax(1)).to(device)
-    return tuple(torch.from_numpy(array).to(device) for array in windows), enlarge
+    rows = (torch.from_numpy(np.where(k < size, first + k, side)).to(device) for k in range(size.max()))
+    shares = torch.from_numpy((1 / size[:, None]).astype(np.float32)).to(device)
+    return tuple(rows), shares, torch.from_numpy(_box(small, side).argmax(1)).to(device)
 
 
 def _box(old: int, new: int) -> NDArray[np.float32]:

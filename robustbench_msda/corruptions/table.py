@@ -28,8 +28,10 @@ from robustbench_msda.corruptions import (
 from robustbench_msda.corruptions.severities import Parameter, Severities
 from robustbench_msda.errors import UserError, pick
 
-# Pixels that are worked on at once: on a CPU what its caches hold, elsewhere what keeps the device busy.
+# Pixels that are worked on at once: on a CPU what its caches hold, elsewhere what keeps the device busy; and images at
+# least, for a call costs more than what caches lose.
 CPU_PIXELS = 2**15
+FEWEST = 2
 DEVICE_PIXELS = 2**24
 
 Apply = Callable[..., Tensor]
@@ -117,13 +119,13 @@ def corrupt(
     if corruption.draw is not None and len(rngs) != len(images):
         raise ValueError(f"expected one generator an image, got {len(rngs)} for {len(images)}: {name} draws at random")
     pixels = CPU_PIXELS if images.device.type == "cpu" else DEVICE_PIXELS
-    step = max(1, pixels // images.shape[-1] ** 2)
+    step = max(FEWEST, pixels // images.shape[-1] ** 2)
     pieces = []
     for start in range(0, len(images), step):
         piece = images[start : start + step].contiguous()
         drawn = draws(corruption.draw, rngs[start : start + step], images.shape[-1], parameter)
         pieces.append(corruption.apply(piece, parameter, *(each.to(images.device) for each in drawn)))
-    return torch.cat(pieces) if pieces else images.clone()
+    return pieces[0] if len(pieces) == 1 else torch.cat([images[:0], *pieces])
 
 
 def parameter_of(corruption: Corruption, side: int, severity: int) -> Parameter:
