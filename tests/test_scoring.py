@@ -11,7 +11,7 @@ from robustbench_msda import verbs
 from robustbench_msda.benchmarks import Baseline, Basis
 from robustbench_msda.benchmarks.corruption_scores import IMAGENET_SUITE, LEVELS, corruption_scores
 from robustbench_msda.benchmarks.perturbation_scores import PerturbationSuite, perturbation_scores
-from robustbench_msda.conditions import FIFTEEN, FOUR, TEN
+from robustbench_msda.conditions import FIFTEEN, FOUR, STAND_INS, TEN
 from robustbench_msda.errors import UserError
 from robustbench_msda.metrics import METRICS
 from robustbench_msda.records import Cell, Predictions
@@ -74,6 +74,8 @@ def test_aggregates_equal_a_loop_over_the_predictions() -> None:
     (record,) = store.checkpoints().values()
     errors: dict[str, list[float]] = {}
     for name, _, paths in store.worlds(record.fingerprint):
+        if name == "digits_p_made":
+            continue
         for cell, path in paths.items():
             predictions = read_predictions(path)
             wrong = sum(int(t[0]) != int(y) for t, y in zip(predictions.top5, predictions.label, strict=True))
@@ -89,12 +91,30 @@ def test_aggregates_equal_a_loop_over_the_predictions() -> None:
             if name == "digits_c_made":
                 errors.setdefault(cell.condition, []).append(error)
     means = frame[frame["metric"] == "corruption_error"].set_index("condition")["value"]
+    assert len(means) == 19
     assert means.to_dict() == pytest.approx({name: sum(values) / 5 for name, values in errors.items()}, abs=1e-9)
-    fifteen = [name for name in errors if name not in ("gaussian_blur", "saturate")]
-    total = frame[frame["metric"] == "mean_corruption_error"]
+    fifteen = [STAND_INS.get(name, name) for name in FIFTEEN]
+    total = frame[(frame["metric"] == "mean_corruption_error") & (frame["benchmark"] == "digits_c_made")]
     assert total["value"].item() == pytest.approx(float(np.mean([means[name] for name in fifteen])), abs=1e-9)
-    assert total["flags"].item() == "made; 8 of 15 corruptions"
-    assert total["n"].item() == 8
+    assert total["flags"].item() == "made; frost_procedural for frost"
+    assert total["n"].item() == 15
+
+
+def test_flips_equal_a_loop_over_the_frames() -> None:
+    frame = read_scores(GOLDEN / "scores" / "all.csv.gz").query("metric == 'flip_probability'").set_index("condition")
+    flips: dict[str, float] = {}
+    for path in sorted(GOLDEN.rglob("digits_p_made@*/*.npz")):
+        predictions, condition = read_predictions(path), path.name.split("~")[0]
+        changed = []
+        for row in range(len(predictions)):
+            number = int(predictions.frame[row])
+            before = row - number if "noise" in condition else row - 1
+            if number:
+                changed.append(predictions.top5[row, 0] != predictions.top5[before, 0])
+        flips[condition] = float(np.mean(changed))
+    assert len(flips) == 14
+    assert frame["value"].to_dict() == pytest.approx(flips, abs=1e-9)
+    assert (frame["n"] == 3).all()
 
 
 def test_class_counts_are_exact_and_sum_to_the_correct_answers() -> None:
