@@ -18,6 +18,8 @@ def list_(what: str) -> None:
     table(header, rows)
 
 
+# A name that no data set has.
+ANY = "any_data_set"
 Listing = tuple[list[str], list[list[str]]]
 
 
@@ -45,13 +47,18 @@ def models() -> Listing:
 
 
 def benchmarks() -> Listing:
-    """Return the benchmarks of every known data set."""
+    """Return the benchmarks of every known data set; those that any data set has are named once."""
     from robustbench_msda.benchmarks import benchmarks_of
     from robustbench_msda.data.known import DATASETS
 
-    rows = {
-        b.name: [b.name, str(b.version), first_line(type(b))] for name in DATASETS for b in benchmarks_of(name).values()
-    }
+    rows = {}
+    for benchmark in benchmarks_of(ANY).values():
+        name = benchmark.name.replace(ANY, "<dataset>")
+        rows[name] = [name, str(benchmark.version), first_line(type(benchmark))]
+    for dataset in DATASETS:
+        for benchmark in benchmarks_of(dataset).values():
+            if benchmark.name.replace(dataset, "<dataset>") not in rows:
+                rows[benchmark.name] = [benchmark.name, str(benchmark.version), first_line(type(benchmark))]
     return ["name", "version", ""], list(rows.values())
 
 
@@ -85,7 +92,7 @@ def presets() -> Listing:
 
 def first_line(thing: object) -> str:
     """Return the first line of a docstring."""
-    return (thing.__doc__ or "").strip().partition("\n")[0]
+    return (thing.__doc__ or "").strip().partition("\n")[0].replace("``dataset``", "the data set").replace("``", "")
 
 
 LISTINGS = {

@@ -87,7 +87,7 @@ DATASETS: dict[str, DatasetSpec] = {
         std=_from_grey(63.0, 62.1, 66.7),
         train=50_000,
         test=10_000,
-        get=f"get cifar-10-python.tar.gz from {CIFAR_PAGE}, then run: "
+        get=f"run: robustbench-msda data fetch cifar10; or get cifar-10-python.tar.gz from {CIFAR_PAGE} and run: "
         "robustbench-msda data prepare cifar10 --from cifar-10-python.tar.gz",
         balanced=True,
     ),
@@ -99,7 +99,7 @@ DATASETS: dict[str, DatasetSpec] = {
         std=_from_grey(63.0, 62.1, 66.7),
         train=40_000,
         test=10_000,
-        get=f"get cifar-10-python.tar.gz from {CIFAR_PAGE}, then run: "
+        get=f"run: robustbench-msda data fetch cifar10_40k; or get cifar-10-python.tar.gz from {CIFAR_PAGE} and run: "
         "robustbench-msda data prepare cifar10_40k --from cifar-10-python.tar.gz",
         test_from_train=True,
     ),
@@ -111,7 +111,7 @@ DATASETS: dict[str, DatasetSpec] = {
         std=_from_grey(68.2, 65.4, 70.4),
         train=50_000,
         test=10_000,
-        get=f"get cifar-100-python.tar.gz from {CIFAR_PAGE}, then run: "
+        get=f"run: robustbench-msda data fetch cifar100; or get cifar-100-python.tar.gz from {CIFAR_PAGE} and run: "
         "robustbench-msda data prepare cifar100 --from cifar-100-python.tar.gz",
         balanced=True,
     ),
@@ -123,8 +123,8 @@ DATASETS: dict[str, DatasetSpec] = {
         std=IMAGENET_STD,
         train=100_000,
         test=10_000,
-        get="get http://cs231n.stanford.edu/tiny-imagenet-200.zip, then run: "
-        "robustbench-msda data prepare tiny_imagenet --from tiny-imagenet-200.zip",
+        get="run: robustbench-msda data fetch tiny_imagenet; or get http://cs231n.stanford.edu/tiny-imagenet-200.zip and "
+        "run: robustbench-msda data prepare tiny_imagenet --from tiny-imagenet-200.zip",
         balanced=True,
     ),
     "imagenet": DatasetSpec(
