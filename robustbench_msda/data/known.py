@@ -123,8 +123,8 @@ DATASETS: dict[str, DatasetSpec] = {
         std=IMAGENET_STD,
         train=100_000,
         test=10_000,
-        get="run: robustbench-msda data fetch tiny_imagenet; or get http://cs231n.stanford.edu/tiny-imagenet-200.zip and "
-        "run: robustbench-msda data prepare tiny_imagenet --from tiny-imagenet-200.zip",
+        get="run: robustbench-msda data fetch tiny_imagenet; or get http://cs231n.stanford.edu/tiny-imagenet-200.zip "
+        "and run: robustbench-msda data prepare tiny_imagenet --from tiny-imagenet-200.zip",
         balanced=True,
     ),
     "imagenet": DatasetSpec(

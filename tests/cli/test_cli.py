@@ -340,7 +340,7 @@ def test_data_check_tells_every_data_set(tmp_path: Path, capsys: pytest.CaptureF
     [
         ("augmentations", ["vanilla", "cutmix(alpha=1.0)", "dropmix(rate=0.5, of=cutmix(alpha=1.0))"]),
         ("models", ["resnet20", "269,722", "path/to/file.py:callable"]),
-        ("benchmarks", ["clean", "cifar10_40k_c_made", "pgd"]),
+        ("benchmarks", ["clean", "<dataset>_c_made", "imagenet_3dcc", "pgd"]),
         ("attacks", ["pgd(steps=40, rel_stepsize=0.0333)"]),
         ("metrics", ["rms_calibration_published", "recall"]),
         ("tables", ["class_dependency"]),
