@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from robustbench_msda.data.check_survey import CHECKSUM_DIGITS, Row, Survey
 from robustbench_msda.data.datasets import open_dataset
+from robustbench_msda.data.stimuli import check_labels
 from robustbench_msda.data.stored import read_array
 from robustbench_msda.errors import DamagedData, UserError
 from robustbench_msda.progress import Progress
@@ -144,7 +145,7 @@ class ArrayLayout:
                 f"{path}: expected 0 to {self.classes - 1}, found {rows.min()} to {rows.max()}; get it again"
             )
         clean = self._clean_labels(data_dir)
-        _compare(path, rows, rows[0] if clean is None else clean)
+        check_labels(path, rows[0] if clean is None else clean, len(rows))
         if clean is not None:
             return f"labels as in {self.dataset}"
         with path.open("rb") as file:
@@ -176,19 +177,3 @@ def checksums(path: Path, slices: int) -> tuple[str, tuple[str, ...]]:
                 sha.update(chunk)
             found.append(sha.hexdigest()[:CHECKSUM_DIGITS])
     return md5.hexdigest(), tuple(found)
-
-
-def _compare(path: Path, rows: NDArray[np.int64], clean: NDArray[np.int64]) -> None:
-    """Raise ``DamagedData`` unless every level, a row, has the clean labels in their order."""
-    if clean.shape != rows.shape[1:]:
-        raise DamagedData(f"{path}: expected {len(clean):,} labels a level, found {rows.shape[1]:,}; get it again")
-    if (rows == clean).all():
-        return
-    by_image = rows.reshape(-1, len(rows))
-    if (by_image == by_image[:, :1]).all():
-        raise DamagedData(f"{path}: labels are interleaved: expected all of one level, then the next; get it again")
-    level, position = np.argwhere(rows != clean)[0]
-    raise DamagedData(
-        f"{path}: expected the labels of the test images {len(rows)} times over, found {rows[level, position]} where "
-        f"{clean[position]} belongs (row {level * rows.shape[1] + position:,}); get it again"
-    )

@@ -138,12 +138,12 @@ def test_labels_are_compared_with_the_clean_ones(arrays: Path, monkeypatch: pyte
     prepare("cifar10", write_cifar10(arrays.parent / "official")[0], arrays.parent)
     told(quick(arrays), "found", "labels as in cifar10")
     (arrays / "labels.npy").write_bytes(npy(np.roll(np.tile(LABELS, 5), 1)))
-    told(quick(arrays), "damaged", arrays / "labels.npy", "5 times over, found 0 where 9 belongs (row 0)")
+    told(quick(arrays), "damaged", arrays / "labels.npy", "5 times over, found 0 where 9 belongs (row 0,")
 
 
 LABEL_DAMAGES = {
-    "interleaved": (np.repeat(LABELS, 5), "labels are interleaved"),
-    "one level shifted": (np.concatenate([np.tile(LABELS, 4), np.roll(LABELS, 1)]), "found 0 where 9 belongs (row 40)"),
+    "interleaved": (np.repeat(LABELS, 5), "found them interleaved"),
+    "one level shifted": (np.concatenate([np.tile(LABELS, 4), np.roll(LABELS, 1)]), "found 0 where 9 belongs (row 40,"),
     "too few": (LABELS, "expected (50,) whole numbers, found (10,)"),
     "shares": (np.tile(LABELS, 5) / 10, "found (50,) float64"),
     "out of range": (np.tile(LABELS, 5) + 1, "expected 0 to 9, found 1 to 10"),
