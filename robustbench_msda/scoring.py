@@ -99,13 +99,18 @@ def checkpoint_scores(
 
 
 def evaluated(results: Results, record: CheckpointRecord, only: str = "") -> Iterator[Evaluated]:
-    """Yield what ``record`` was evaluated on, or its worlds of the benchmark ``only``, read one at a time."""
-    known = [only] if only else benchmarks_of(record.dataset)
+    """Yield what ``record`` was evaluated on, or its worlds of the benchmark ``only``, read one at a time.
+
+    Worlds of another version of their benchmark are left aside: their stimuli are not those of today.
+    """
+    table = benchmarks_of(record.dataset)
     for name, world, paths in results.worlds(record.fingerprint):
-        if name in known and paths:
-            sidecars = {cell: read_sidecar(path) for cell, path in paths.items()}
-            limit = int(next(iter(sidecars.values())).world["limit"])
-            yield Evaluated(name, world, limit, conditions(paths, sidecars))
+        if name not in table or (only and name != only) or not paths:
+            continue
+        sidecars = {cell: read_sidecar(path) for cell, path in paths.items()}
+        facts = next(iter(sidecars.values())).world
+        if facts["version"] == table[name].version:
+            yield Evaluated(name, world, int(facts["limit"]), conditions(paths, sidecars))
 
 
 def clean_errors(results: Results, record: CheckpointRecord) -> dict[int, float]:

@@ -9,6 +9,7 @@ from networks import saved
 
 from robustbench_msda import verbs
 from robustbench_msda.benchmarks import Baseline, Basis
+from robustbench_msda.benchmarks.clean import Clean
 from robustbench_msda.benchmarks.corruption_scores import IMAGENET_SUITE, LEVELS, corruption_scores
 from robustbench_msda.benchmarks.perturbation_scores import PerturbationSuite, perturbation_scores
 from robustbench_msda.conditions import FIFTEEN, FOUR, STAND_INS, TEN
@@ -161,3 +162,16 @@ def test_another_checkpoint_normalises_and_itself_scores_one(tmp_path: Path) -> 
     third = verbs.evaluate(other, {"clean": 10}, place=place).checkpoint.fingerprint
     with pytest.raises(UserError, match=rf"--normalise-by {third}: expected predictions on the same corruptions"):
         verbs.score(place=place, normalise_by=third)
+
+
+def test_predictions_of_another_version_are_left_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = verbs.Place(results=tmp_path / "results")
+    verbs.evaluate(saved(tmp_path / "run"), {"clean": 10}, place=place)
+    before = verbs.score(place=place)
+    monkeypatch.setattr(Clean, "version", 2)
+    monkeypatch.setattr(Clean.__init__, "__defaults__", ("clean", 2, True))
+    assert verbs.score(place=place).empty
+    verbs.evaluate(tmp_path / "run", {"clean": 10}, place=place)
+    after = verbs.score(place=place)
+    assert len(after) == len(before)
+    assert set(after["world"]).isdisjoint(before["world"])
