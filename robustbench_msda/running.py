@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from robustbench_msda import augmentations, comparison, provenance, scoring, verbs
+from robustbench_msda.benchmarks import benchmarks_of
 from robustbench_msda.engines import Outcome, WorkItem, run
 from robustbench_msda.errors import UserError
 from robustbench_msda.files import write_text
@@ -113,7 +114,7 @@ def description(
 ) -> dict[str, object]:
     """Return what a reader of the results should know: recipes, machine, command, commit, hours, failures."""
     training = [seconds_trained(runs / recipe.folder / LOG) for recipe in study.recipes()]
-    evaluation = [seconds_evaluated(store, record) for record in done]
+    evaluation = [seconds_evaluated(store, record, study.benchmarks) for record in done]
     return {
         "study": study.name,
         "claim": study.claim,
@@ -137,7 +138,12 @@ def seconds_trained(log: Path) -> float:
         return sum(float(row["seconds"]) for row in csv.DictReader(file))
 
 
-def seconds_evaluated(store: Results, record: CheckpointRecord) -> float:
-    """Return the seconds that the stored cells of a checkpoint took."""
-    paths = [path for _, _, cells in store.worlds(record.fingerprint) for path in cells.values()]
-    return sum(read_sidecar(path).seconds for path in paths)
+def seconds_evaluated(store: Results, record: CheckpointRecord, limits: Mapping[str, int]) -> float:
+    """Return the seconds that the stored cells of a checkpoint took, of the benchmarks and limits of a study."""
+    table = benchmarks_of(record.dataset)
+    seconds = 0.0
+    for name, _, paths in store.worlds(record.fingerprint):
+        for sidecar in map(read_sidecar, paths.values() if name in limits else ()):
+            if (sidecar.world["limit"], sidecar.world["version"]) == (limits[name], table[name].version):
+                seconds += sidecar.seconds
+    return seconds

@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 from networks import contents
 
+from robustbench_msda import verbs
 from robustbench_msda.cli.main import status
 from robustbench_msda.results.scores import read_scores
+from robustbench_msda.results.store import Results, read_sidecar
+from robustbench_msda.running import seconds_evaluated
 
 STUDY = """
 claim = "Two methods on digits, as small as can be"
@@ -118,3 +121,16 @@ def test_what_fails_is_named_and_the_rest_is_done(
     scores = read_scores(tmp_path / "results" / "scores" / "tiny.csv.gz")
     assert scores["fingerprint"].nunique() == 1
     assert len(json.loads((tmp_path / "results" / "tiny.json").read_text())["failed"]) == 2
+
+
+def test_hours_are_those_of_the_study_alone(done: Path) -> None:
+    store = Results(done / "results")
+    record = next(iter(store.checkpoints().values()))
+    limits = {"clean": 0, "fgsm": 10}
+    before = seconds_evaluated(store, record, limits)
+    paths = [path for name, _, cells in store.worlds(record.fingerprint) if name in limits for path in cells.values()]
+    assert before == pytest.approx(sum(read_sidecar(path).seconds for path in paths))
+    (run_folder,) = (done / "runs").glob(f"*{record.augmentation}*")
+    verbs.evaluate(run_folder, {"clean": 7}, place=verbs.Place(results=done / "results"))
+    assert seconds_evaluated(store, record, limits) == before
+    assert seconds_evaluated(store, record, {"clean": 7}) > 0
