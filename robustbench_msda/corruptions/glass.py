@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_msda.corruptions.blur import gaussian_blur
+from robustbench_msda.corruptions.blur import gaussian_by_taps
 from robustbench_msda.corruptions.severities import Parameter
 
 
@@ -21,11 +21,12 @@ def glass_blur(images: Tensor, parameter: Parameter, offsets: Tensor) -> Tensor:
             pixel is, from row and column d + 1 on.
     """
     sigma, reach, _ = parameter
-    soft = gaussian_blur(images, (sigma,))
+    # Tap by tap at any size: what is blurred first is moved and blurred again, and no level of it may be off.
+    soft = gaussian_by_taps(images, (sigma,))
     origins = _origins(offsets[:, 0], images.shape[-1], int(reach))
     for later in offsets.unbind(1)[1:]:
         origins = origins.index_select(0, _origins(later, images.shape[-1], int(reach)))
-    return gaussian_blur(_moved(soft, origins), (sigma,))
+    return gaussian_by_taps(_moved(soft, origins), (sigma,))
 
 
 def draw_offsets(rng: np.random.Generator, side: int, parameter: Parameter) -> tuple[NDArray[np.int8]]:

@@ -155,7 +155,7 @@ def _look_up(table: Tensor, index: Tensor) -> Tensor:
 
 def _below(numbers: Tensor, limit: int) -> Tensor:
     """Return uint8: 255 where int32 ``numbers`` are below ``limit``, else 0; twice as fast as a comparison."""
-    return ((numbers - limit) >> 31).to(torch.uint8)
+    return (numbers - limit).bitwise_right_shift_(31).to(torch.uint8)
 
 
 @lru_cache(maxsize=4)

@@ -17,7 +17,6 @@ def to_unit(images: Tensor) -> Tensor:
 
 def to_uint8(values: Tensor) -> Tensor:
     """Return ``values`` clipped to [0, 1], times 255, as uint8; truncated, not rounded, like the reference's cast."""
-    # Clipped once, and in as few large arrays as can be: their memory is fetched anew at each call, which takes longest.
     return values.clamp(0, 1).mul_(255).int().to(torch.uint8)
 
 

@@ -43,7 +43,8 @@ def flakes(field: Tensor, parameter: Parameter, angles: Tensor) -> Tensor:
     """Return the (B, 1, S, S) uint8 flakes made of a ``field`` (B, S, S) of N(0, 1)."""
     mean, std, zoom, threshold, radius, sigma, _ = parameter
     layer = clipped_zoom(field.mul(std).add_(mean), zoom)
-    layer = torch.where(layer < threshold, 0, layer)
+    # Times 0 or 1: a quarter of the time of ``where``.
+    layer.mul_(torch.ge(layer, threshold, out=torch.empty_like(layer)))
     return smear(to_uint8(layer).unsqueeze(1), radius, sigma, angles.tolist())
 
 
@@ -57,5 +58,7 @@ def whitened(images: Tensor, share: float) -> Tensor:
 
 def add_flakes(unit: Tensor, layer: Tensor) -> Tensor:
     """Return the uint8 sum of images in [0, 1] or a little above, ``layer`` and ``layer`` turned by 180 degrees."""
-    light = layer.double().div_(255)
-    return to_uint8(unit.double().add_(light + light.flip(-2, -1)))
+    light = layer.squeeze(1).double().div_(255)
+    light = light + light.flip(-2, -1)
+    # A channel at a time: float64 of whole images is memory that a large image fetches anew at each call.
+    return torch.stack([to_uint8(channel.double().add_(light)) for channel in unit.unbind(1)], 1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from robustbench_msda.corruptions.blur import smooth
+from robustbench_msda.corruptions.blur import smooth, smooth_fields
 from robustbench_msda.corruptions.noise import draw_slices, normals
 from robustbench_msda.corruptions.pixels import to_uint8
 from robustbench_msda.corruptions.severities import Parameter
@@ -65,21 +65,24 @@ def splash(images: Tensor, parameter: Parameter, field: Tensor) -> Tensor:
         field: (B, H, W) draws from N(0, 1); blurred in their precision.
     """
     mean, std, sigma, threshold, strength, kind = parameter
-    layer = smooth(field * std + mean, sigma)
+    layer = smooth_fields(field * std + mean, sigma)
     if kind == 0:
         return wet(images, layer, threshold, strength)
     mask = _mud(layer, threshold, strength).unsqueeze(1)
-    return to_uint8(images.float().div_(255).mul_(1 - mask).add_(mask * _colour(MUD, mask)))
+    return _painted(images.float().div_(255).mul_(1 - mask), mask, MUD)
 
 
 def wet(images: Tensor, layer: Tensor, threshold: float, strength: float) -> Tensor:
     """Return uint8 ``images`` under drops, as visible as ``strength``, where ``layer`` reaches ``threshold``."""
     mask = _water(layer, threshold).mul_(strength).unsqueeze(1)
-    return to_uint8(images.float().div_(255).add_(mask * _colour(WATER, mask)))
+    return _painted(images.float().div_(255), mask, WATER)
 
 
-def _colour(fractions: tuple[float, ...], like: Tensor) -> Tensor:
-    return like.new_tensor(fractions).view(1, -1, 1, 1)
+def _painted(unit: Tensor, mask: Tensor, colour: tuple[float, ...]) -> Tensor:
+    """Return as uint8 what ``unit`` becomes in place: itself plus ``colour`` times the (B, 1, H, W) ``mask``."""
+    for channel, fraction in zip(unit.unbind(1), colour, strict=True):
+        channel.add_(mask.squeeze(1) * fraction)
+    return to_uint8(unit)
 
 
 def _mud(layer: Tensor, threshold: float, sigma: float) -> Tensor:
@@ -147,9 +150,10 @@ def _beaten(dx: Tensor, dy: Tensor, size: Tensor) -> Tensor:
     falling = torch.maximum(beside(-1, -1), beside(1, 1))
     rising = torch.maximum(beside(-1, 1), beside(1, -1))
     shallow = across * (TAN_22 / 2**15)
-    diagonal = torch.where(dx * dy < 0, rising, falling)
-    steep = torch.where(down.sub(across, alpha=2) > shallow, upright, diagonal)
-    return torch.where(down < shallow, flat, steep)
+    # With a weight of 0 or 1 ``lerp`` chooses between whole numbers in a fifth of the time of ``where``.
+    diagonal = falling.lerp_(rising, (dx * dy).clamp_(-1, 0).neg_())
+    steep = diagonal.lerp_(upright, torch.gt(down.sub(across, alpha=2), shallow, out=torch.empty_like(size)))
+    return steep.lerp_(flat, torch.lt(down, shallow, out=torch.empty_like(size)))
 
 
 def _follow(seeds: Tensor, ridges: Tensor) -> Tensor:
@@ -176,7 +180,7 @@ def chamfer(marked: Tensor) -> Tensor:
     Args:
         marked: (B, H, W) bool.
     """
-    distance = torch.where(marked, 0.0, float(FARTHEST))
+    distance = marked.logical_not().float().mul_(FARTHEST)
     for steps, length, multiples in CHAMFER:
         for times in multiples:
             farther = distance + times * length

@@ -44,7 +44,7 @@ def test_gaussian_blur_equals_scipys(side, severity):
 @pytest.mark.parametrize("severity", range(1, 6))
 def test_flat_areas_of_large_images_lose_the_levels_that_float64_loses(name, severity):
     parameter = CORRUPTIONS[name].severities[224][severity - 1]
-    exact = {"gaussian_blur": blur._gaussian_by_taps, "defocus_blur": blur._defocus_by_taps}[name]
+    exact = {"gaussian_blur": blur.gaussian_by_taps, "defocus_blur": blur._defocus_by_taps}[name]
     greys = torch.arange(0, 256, 17, dtype=torch.uint8)
     # Flat blocks with seams between them: a few seams are within a hair of a whole level.
     image = greys.view(4, 4).repeat_interleave(56, 0).repeat_interleave(56, 1).expand(1, 3, -1, -1)
