@@ -28,7 +28,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
 
     def run(*arguments: object, code: int = 1) -> str:
         assert status([str(argument) for argument in arguments]) == code
-        told = (": cells done: ", ": skipped ")
+        told = (": cells done: ", ": skipped ", " is not all here; ")
         lines = [line for line in capsys.readouterr().err.splitlines() if not any(text in line for text in told)]
         assert len(lines) == 1, lines
         assert lines[0].startswith("error: ")
