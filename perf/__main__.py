@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from perf import corruptions, evaluation, training
+from perf import corruptions, evaluation, memory, training
 from perf.measure import use_one_core
 from robustbench_msda.files import write_text
 from robustbench_msda.provenance import machine
@@ -21,7 +21,7 @@ def main() -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["name", "ratio", "low", "high", "unit", "machine"])
-    for part in (evaluation, training, corruptions):
+    for part in (evaluation, memory, corruptions, training):
         for row in part.rows():
             print(f"{row.name:40} {row.ratio:8.3f}  [{row.low:.3f}, {row.high:.3f}]  {row.unit}", flush=True)
             numbers = (f"{value:.4g}" for value in (row.ratio, row.low, row.high))
