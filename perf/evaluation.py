@@ -21,10 +21,10 @@ from robustbench_msda.models.checkpoints import Checkpoint, network
 from robustbench_msda.models.sources import build
 from robustbench_msda.results.store import Results
 
-IMAGES = 1000
+IMAGES = 500
 BATCH = 250
 # Of each corruption, where all of them are evaluated.
-LIMIT = 250
+LIMIT = 100
 MODEL = "resnet20"
 
 

@@ -23,14 +23,14 @@ COMMAND = "from robustbench_msda.cli import main; main()"
 
 
 def rows() -> Iterator[Row]:
-    """Yield the peak of two evaluations of ``IMAGES`` images of 32 px a cell: from arrays on disk, and made."""
+    """Yield the peak of two evaluations at 32 px: from arrays as large as those of CIFAR-10-C, and made."""
     if not Path("/proc/self/status").exists():
         return
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
         write_set(data_dir)
         save(untrained(data_dir), data_dir / "run" / "checkpoint.safetensors")
-        for name, benchmark, limit in (("stored arrays", "perf_c", 0), ("made", "perf_c_made", 100)):
+        for name, benchmark, limit in (("stored arrays", "perf_c", 1000), ("made", "perf_c_made", 100)):
             arguments = ["evaluate", data_dir / "run", "--benchmarks", benchmark, "--limit", limit, "--device", "cpu"]
             arguments += ["--data-dir", data_dir, "--results", data_dir / name]
             peak = peak_of([sys.executable, "-c", COMMAND, *map(str, arguments)])

@@ -26,9 +26,14 @@ def run(items: Sequence[WorkItem], workers: int = 1, *, threads: int = 0, progre
     check(items)
     if workers < 1:
         raise ValueError(f"expected at least one worker, got {workers}")
-    threads = threads or max(1, (os.cpu_count() or 1) // workers)
+    threads = threads or max(1, cores() // workers)
     outcomes = _here(items, threads, progress) if workers == 1 else _spread(items, workers, threads, progress)
     return [outcomes[item.id] for item in items]
+
+
+def cores() -> int:
+    """Return how many cores this process may use, which a scheduler may have made fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _here(items: Sequence[WorkItem], threads: int, progress: Progress) -> dict[str, Outcome]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_msda.engines import Outcome, WorkItem, run
+from robustbench_msda.engines import Outcome, WorkItem, local, run
 from robustbench_msda.errors import UserError
 
 
@@ -178,3 +178,11 @@ def test_workers_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     assert within(10, lambda: not any(alive(pid) for pid in workers))
+
+
+def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    assert local.cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert local.cores() == 6
