@@ -38,14 +38,15 @@ def rows() -> Iterator[Row]:
         checkpoint = untrained(data_dir)
         model = network(checkpoint, "cpu")
         bare = bare_forward(model, data_dir)
-        plan = evaluation.plan(checkpoint, 0, data_dir, Results(data_dir / "results"))
+        results = Results(data_dir / "results")
+        plan = evaluation.plan(checkpoint, {"clean": 0, "perf_c": 0, "perf_c_made": 0}, data_dir, results)
         wanted = [("clean", "clean"), ("stored arrays", "perf_c"), ("made gaussian_noise", "perf_c_made")]
         for name, benchmark in wanted:
             task = next(t for t in plan.tasks if t.cell.benchmark == benchmark)
             ratios = paired(bare, partial(evaluated, [task], model, data_dir))
             yield summary(f"evaluation/{name}", ratios, f"images/s, evaluation / bare forward, {MODEL}, one core")
-        plan = evaluation.plan(checkpoint, LIMIT, data_dir, Results(data_dir / "results"))
-        tasks = [t for t in plan.tasks if t.cell.level == "3" and t.cell.benchmark in ("perf_c", "perf_c_made")]
+        plan = evaluation.plan(checkpoint, {"perf_c": LIMIT, "perf_c_made": LIMIT}, data_dir, results)
+        tasks = [task for task in plan.tasks if task.cell.level == "3"]
         stored, made = ([t for t in tasks if t.cell.benchmark == name] for name in ("perf_c", "perf_c_made"))
         ratios = paired(partial(evaluated, stored, model, data_dir), partial(evaluated, made, model, data_dir))
         unit = f"images/s, made / stored arrays, {MODEL}, {len(made)} corruptions at severity 3, one core"
