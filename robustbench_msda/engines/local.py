@@ -37,11 +37,14 @@ def cores() -> int:
 
 
 def _here(items: Sequence[WorkItem], threads: int, progress: Progress) -> dict[str, Outcome]:
-    _set_threads(threads)
+    before = _set_threads(threads)
     outcomes: dict[str, Outcome] = {}
-    for item in items:
-        progress(len(outcomes), len(items), failures(outcomes))
-        outcomes[item.id] = _blocked(item, outcomes) or _do(item)
+    try:
+        for item in items:
+            progress(len(outcomes), len(items), failures(outcomes))
+            outcomes[item.id] = _blocked(item, outcomes) or _do(item)
+    finally:
+        _set_threads(before)
     progress(len(items), len(items), failures(outcomes))
     return outcomes
 
@@ -119,7 +122,10 @@ def _start_worker(threads: int, parent: int) -> None:
     _set_threads(threads)
 
 
-def _set_threads(threads: int) -> None:
+def _set_threads(threads: int) -> int:
+    """Give torch that many threads and return how many it had: they decide the last bits of training."""
     import torch
 
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    return before

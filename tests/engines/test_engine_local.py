@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from robustbench_msda.engines import Outcome, WorkItem, local, run
 from robustbench_msda.errors import UserError
@@ -186,3 +187,11 @@ def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert local.cores() == 6
+
+
+def test_work_in_this_process_leaves_its_threads_as_they_were() -> None:
+    seen: list[int] = []
+    before = torch.get_num_threads()
+    run([WorkItem("a", lambda: seen.append(torch.get_num_threads()))], threads=before + 1)
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
