@@ -37,7 +37,7 @@ def steps(text: str, dataset: Dataset) -> Callable[[], None]:
         dataset=dataset.name, model=MODEL, augmentation=augmentations.canonical(text), precision="bfloat16", epochs=1
     )
     device = torch.device("cpu")
-    run, data = start(recipe, dataset, device), resident(dataset, recipe.crop_padding, device)
+    run, data = start(recipe, dataset, device), resident([dataset], recipe.crop_padding, device)
     augmentation, rngs = augmentations.parse(recipe.augmentation), [stream("perf", 0)]
 
     def work() -> None:

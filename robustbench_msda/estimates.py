@@ -10,7 +10,7 @@ import torch
 
 from robustbench_msda import augmentations
 from robustbench_msda.benchmarks import Setting, benchmarks_of
-from robustbench_msda.data.datasets import Dataset, open_dataset
+from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.errors import pick
 from robustbench_msda.evaluation.planning import Task, tasks_of
 from robustbench_msda.models.checkpoints import network
@@ -21,7 +21,7 @@ from robustbench_msda.recipes import Recipe
 from robustbench_msda.results.store import CheckpointRecord
 from robustbench_msda.streams import stream
 from robustbench_msda.studies import Study
-from robustbench_msda.training.batches import epoch_batches, resident
+from robustbench_msda.training.batches import epoch_batches, resident, training_sets
 from robustbench_msda.training.loop import CHECKPOINT, train_step
 from robustbench_msda.training.state import start
 from robustbench_msda.verbs import Place, Planned
@@ -57,22 +57,24 @@ def estimate(study: Study, place: Place, runs: Path) -> Estimate:
     recipes = study.recipes()
     known = {record.recipe_id: record for record in place.store.checkpoints().values()}
     seconds, cells, done, trained = 0.0, 0, 0, 0
-    speeds: dict[tuple[str, str, str], tuple[float, float]] = {}
+    steps: dict[tuple[str, str, str, str], float] = {}
+    passes: dict[tuple[str, str], float] = {}
     for recipe in recipes:
-        dataset = open_dataset(recipe.dataset, Path(place.data_dir))
-        key = (recipe.dataset, recipe.model, recipe.precision)
-        if key not in speeds:
-            forward_pass = seconds_per_pass(fresh(recipe, dataset, place), dataset.side, place)
-            speeds[key] = (seconds_per_training_image(recipe, dataset, place), forward_pass)
-        step, forward_pass = speeds[key]
+        sets = training_sets(recipe, Path(place.data_dir))
+        dataset = sets[0]
+        key = (recipe.dataset, recipe.model, recipe.precision, recipe.augmentation)
         if (runs / recipe.folder / CHECKPOINT).exists():
             trained += 1
         else:
-            seconds += step * len(dataset.labels("train")) * recipe.epochs
+            if key not in steps:
+                steps[key] = seconds_per_training_image(recipe, dataset, place)
+            seconds += steps[key] * sum(len(each.labels("train")) for each in sets) * recipe.epochs
         tasks = expected(study, dataset, place, known.get(recipe.id))
         missing = [task for task in tasks if not task.done]
         cells, done = cells + len(tasks), done + len(tasks) - len(missing)
-        seconds += forward_pass * sum(task.passes for task in missing)
+        if missing and key[:2] not in passes:
+            passes[key[:2]] = seconds_per_pass(fresh(recipe, dataset, place), dataset.side, place)
+        seconds += passes.get(key[:2], 0.0) * sum(task.passes for task in missing)
     return Estimate(len(recipes), trained, cells, done, seconds / 3600)
 
 
@@ -90,7 +92,7 @@ def expected(study: Study, dataset: Dataset, place: Place, record: CheckpointRec
 def seconds_per_training_image(recipe: Recipe, dataset: Dataset, place: Place) -> float:
     """Return the seconds that training takes for an image, measured after one step."""
     device = torch.device(place.device)
-    run, data = start(recipe, dataset, device), resident(dataset, recipe.crop_padding, device)
+    run, data = start(recipe, dataset, device), resident([dataset], recipe.crop_padding, device)
     augmentation = augmentations.parse(recipe.augmentation)
     rngs = [stream("estimate", replica) for replica in range(recipe.replicas)]
     began, images = 0.0, 0

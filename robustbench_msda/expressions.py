@@ -48,6 +48,15 @@ def canonical(value: Any, table: Mapping[str, type]) -> str:
     return f"{name}({', '.join(written)})"
 
 
+def defaults(name: str, table: Mapping[str, type]) -> str:
+    """Return the text of ``name`` with the default of every field, also where a field must be given."""
+    written = []
+    for field in fields(table[name]):
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        written.append(field.name if default is MISSING else f"{field.name}={_literal(default, table)}")
+    return f"{name}({', '.join(written)})"
+
+
 def short(value: Any, table: Mapping[str, type]) -> str:
     """Return the text of ``value`` with nested calls and what differs from the defaults: what tables print."""
     name = next(key for key, cls in table.items() if cls is type(value))

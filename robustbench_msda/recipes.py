@@ -22,6 +22,8 @@ class Recipe(BaseModel):
         model: a model source, such as ``resnet20`` or ``path/to/file.py:callable``.
         model_options: keyword arguments of the model.
         augmentation: canonical text, such as ``cutmix(alpha=1.0)``.
+        extra_dataset: a second data set whose training images join every epoch, such as stylised copies of the first
+            (Geirhos et al., ICLR 2019); of the same classes and size. Empty for none.
         label_smoothing: ε: the true class gets 1 − ε + ε/K, the others ε/K; applied before mixing.
         crop_padding: zero padding of the random crop, in pixels; 0 leaves the images where they are.
         flip: the probability of a horizontal flip.
@@ -48,6 +50,7 @@ class Recipe(BaseModel):
     model: str
     model_options: dict[str, Option] = {}
     augmentation: str = "vanilla()"
+    extra_dataset: str = ""
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     crop_padding: int = Field(4, ge=0)
     flip: float = Field(0.5, ge=0.0, le=1.0)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import torch
@@ -15,18 +14,29 @@ from robustbench_msda.records import Batch
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
-class Augmentation(Protocol):
-    """A training method, a frozen dataclass.
+class Augmentation:
+    """The base class of training methods, which are frozen dataclasses.
 
     ``loss`` returns the scalar loss of ``batch``, whose images are (B, C, H, W) in [0, 1] and whose targets are (B, K);
-    it edits neither. ``criterion`` takes logits and (B, K) targets. All chance comes from ``rng``.
+    it edits neither. ``criterion`` takes logits and (B, K) targets. All chance comes from ``rng``; what depends on how
+    far the run is comes from ``batch.step``, so that a resumed run goes on as it would have.
     """
 
     def loss(self, model: nn.Module, batch: Batch, criterion: Criterion, rng: np.random.Generator) -> Tensor:
         """Return the scalar loss of this batch."""
+        raise NotImplementedError
+
+    def refusal(self, model: nn.Module, side: tuple[int, int]) -> str | None:
+        """Return why the method cannot train ``model`` on images of ``side`` (H, W); None where it can.
+
+        The trainer asks before the first step. A method made of others is refused where one of them is.
+        """
+        parts: list[object] = [getattr(self, field.name) for field in fields(self)] if is_dataclass(self) else []
+        reasons = (part.refusal(model, side) for part in parts if isinstance(part, Augmentation))
+        return next(filter(None, reasons), None)
 
 
-class InputMixing:
+class InputMixing(Augmentation):
     """The base class of methods that answer with a mixed batch; ``lam`` is everywhere the share of the first image."""
 
     def mix(self, batch: Batch, rng: np.random.Generator) -> Batch:
@@ -58,3 +68,8 @@ def require(condition: bool, expected: str, found: object) -> None:
     """Raise ``ValueError`` unless ``condition``: for the fields of a method."""
     if not condition:
         raise ValueError(f"expected {expected}, got {found!r}")
+
+
+def require_method(method: object, field: str) -> None:
+    """Raise ``ValueError`` unless ``method`` is an augmentation: for the fields of methods made of others."""
+    require(isinstance(method, Augmentation), f"an augmentation such as {field}=cutmix", method)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustbench_msda.augmentations.base import Criterion, require
+from robustbench_msda.augmentations.base import Augmentation, Criterion, require
 from robustbench_msda.records import Batch
 
 
@@ -33,7 +33,7 @@ def cutout(images: Tensor, rows: Tensor, columns: Tensor, size: int, fill: Tenso
 
 
 @dataclass(frozen=True)
-class Cutout:
+class Cutout(Augmentation):
     """Cutout with one hole an image, centred anywhere, filled with the mean colour (0 after normalisation)."""
 
     size: int = 16

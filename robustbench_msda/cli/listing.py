@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 
@@ -25,16 +27,23 @@ Listing = tuple[list[str], list[list[str]]]
 
 def augmentations() -> Listing:
     """Return every augmentation with its defaults."""
-    from robustbench_msda.augmentations import AUGMENTATIONS, canonical
+    from robustbench_msda.augmentations import AUGMENTATIONS
 
-    return ["name", "with its defaults", ""], [[n, canonical(n), first_line(c)] for n, c in AUGMENTATIONS.items()]
+    return expressions_of(AUGMENTATIONS)
 
 
 def attacks() -> Listing:
     """Return every attack with its defaults."""
-    from robustbench_msda.attacks import ATTACKS, canonical
+    from robustbench_msda.attacks import ATTACKS
 
-    return ["name", "with its defaults", ""], [[n, canonical(n), first_line(c)] for n, c in ATTACKS.items()]
+    return expressions_of(ATTACKS)
+
+
+def expressions_of(table: Mapping[str, type]) -> Listing:
+    """Return every name of a table with the defaults of its fields."""
+    from robustbench_msda.expressions import defaults
+
+    return ["name", "with its defaults", ""], [[n, defaults(n, table), first_line(c)] for n, c in table.items()]
 
 
 def models() -> Listing:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from robustbench_msda.augmentations.crop import crop, draw_crops, pad
-from robustbench_msda.data.datasets import Dataset
+from robustbench_msda.data.datasets import Dataset, open_dataset
+from robustbench_msda.errors import UserError
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
@@ -34,12 +36,34 @@ class TrainingData:
     side: tuple[int, int]
 
 
-def resident(dataset: Dataset, padding: int, device: torch.device) -> TrainingData:
-    """Return the training split of ``dataset`` on ``device``, padded once for all crops."""
-    images = torch.from_numpy(np.array(dataset.images("train")))
-    labels = torch.from_numpy(np.array(dataset.labels("train"), dtype=np.int64))
-    side = (images.shape[1], images.shape[2])
-    return TrainingData(pad(images, padding).to(device), labels.to(device), len(dataset.classes), side)
+def training_sets(recipe: Recipe, data_dir: Path) -> list[Dataset]:
+    """Return the data set of ``recipe`` and, where it has one, the second whose images join it.
+
+    Raises:
+        MissingData: one of them is not in ``data_dir``.
+    """
+    names = [recipe.dataset, *filter(None, [recipe.extra_dataset])]
+    return [open_dataset(name, data_dir) for name in names]
+
+
+def resident(datasets: Sequence[Dataset], padding: int, device: torch.device) -> TrainingData:
+    """Return the training splits of ``datasets`` as one, on ``device``, padded once for all crops.
+
+    Raises:
+        UserError: one of them has other classes or another size than the first.
+    """
+    first = datasets[0]
+    for other in datasets[1:]:
+        if (other.classes, other.side) != (first.classes, first.side):
+            raise UserError(
+                f"extra_dataset {other.name}: expected the {len(first.classes)} classes of {first.name} in its order "
+                f"at side {first.side}, found {len(other.classes)} classes at side {other.side}; prepare it from "
+                "folders of the same names"
+            )
+    images = torch.cat([pad(torch.from_numpy(np.array(each.images("train"))), padding) for each in datasets])
+    labels = np.concatenate([np.array(each.labels("train"), dtype=np.int64) for each in datasets])
+    side = (first.side, first.side)
+    return TrainingData(images.to(device), torch.from_numpy(labels).to(device), len(first.classes), side)
 
 
 def epoch_steps(recipe: Recipe, n: int) -> int:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from robustbench_msda import augmentations
 from robustbench_msda.augmentations.base import Augmentation
-from robustbench_msda.data.datasets import Dataset, open_dataset
+from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.errors import UserError
 from robustbench_msda.files import write_text
 from robustbench_msda.models.checkpoints import Checkpoint, save
@@ -23,7 +23,7 @@ from robustbench_msda.progress import Progress, silent
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import seed, stream
-from robustbench_msda.training.batches import TrainingData, epoch_batches, epoch_steps, resident
+from robustbench_msda.training.batches import TrainingData, epoch_batches, epoch_steps, resident, training_sets
 from robustbench_msda.training.state import (
     Run,
     finished,
@@ -49,16 +49,18 @@ def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", pro
 
     Raises:
         MissingData: the data set is not in ``data_dir``.
-        UserError: ``out`` belongs to another recipe or cannot be written, or the loss is not finite.
+        UserError: the augmentation cannot train this network on these images, ``out`` belongs to another recipe or
+            cannot be written, or the loss is not finite.
     """
     augmentation = augmentations.parse(recipe.augmentation)
     if (out / CHECKPOINT).exists():
         checkpoint = finished(recipe, out / CHECKPOINT)
         (out / STATE).unlink(missing_ok=True)
         return checkpoint
-    dataset = open_dataset(recipe.dataset, data_dir)
-    data = resident(dataset, recipe.crop_padding, torch.device(device))
+    datasets = training_sets(recipe, data_dir)
+    dataset = datasets[0]
     run = start(recipe, dataset, torch.device(device))
+    data = resident(datasets, recipe.crop_padding, torch.device(device))
     resume(run, recipe, out / STATE)
     while run.epoch < recipe.epochs:
         began = time.perf_counter()

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from robustbench_msda import augmentations
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.errors import UserError
 from robustbench_msda.files import write_whole
@@ -35,11 +36,17 @@ class Run:
 
 
 def start(recipe: Recipe, dataset: Dataset, device: torch.device) -> Run:
-    """Return the run of ``recipe`` before its first step; initialisation is drawn from the seed alone."""
+    """Return the run of ``recipe`` before its first step; initialisation is drawn from the seed alone.
+
+    Raises:
+        UserError: the model cannot be built, or the augmentation cannot train it on images of this size.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed("initialisation", recipe.seed))
         network = build(recipe.model, len(dataset.classes), recipe.model_options)
     model = Normalised(network, dataset.mean, dataset.std).to(device).to(memory_format=torch.channels_last)
+    if reason := augmentations.parse(recipe.augmentation).refusal(model, (dataset.side, dataset.side)):
+        raise UserError(f"{recipe.augmentation} on {recipe.model} and {dataset.name}: {reason}")
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=recipe.lr,

@@ -69,7 +69,7 @@ def test_these_comparisons_can_fail() -> None:
     assert not same(run(DropMix(0.5), 0), run(CutMix(), 0))
 
 
-class Counting:
+class Counting(Augmentation):
     """A method that counts how often it is asked."""
 
     def __init__(self) -> None:

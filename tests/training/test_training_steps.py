@@ -34,7 +34,7 @@ def plain(tmp_path: Path) -> str:
 
 
 def epoch(recipe: Recipe, digits: Dataset, number: int = 0) -> list[list[Batch]]:
-    return list(batches.epoch_batches(recipe, batches.resident(digits, recipe.crop_padding, CPU), number))
+    return list(batches.epoch_batches(recipe, batches.resident([digits], recipe.crop_padding, CPU), number))
 
 
 def joined(pieces: list[list[Batch]], field: Callable[[Batch], Tensor]) -> Tensor:
@@ -221,14 +221,14 @@ def test_replicas_give_the_loss_of_the_whole_batch(digits: Dataset, plain: str) 
     losses = []
     for replicas in (1, 2, 3):
         recipe = recipe_of(model=plain, crop_padding=0, flip=0.0, batch_size=32, lr=0.2, replicas=replicas)
-        run, data = state.start(recipe, digits, CPU), batches.resident(digits, 0, CPU)
+        run, data = state.start(recipe, digits, CPU), batches.resident([digits], 0, CPU)
         losses.append(loop.train_epoch(run, recipe, augmentations.parse("vanilla"), data, lambda *_: None))
     assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-5)
 
 
 def test_the_loss_of_an_epoch_is_the_mean_of_its_images(digits: Dataset, plain: str) -> None:
     recipe = recipe_of(model=plain, crop_padding=0, flip=0.0, batch_size=48, lr=1e-12)  # 48, 48, 48, 16
-    run, data = state.start(recipe, digits, CPU), batches.resident(digits, 0, CPU)
+    run, data = state.start(recipe, digits, CPU), batches.resident([digits], 0, CPU)
     images = torch.from_numpy(np.array(digits.images("train"))).permute(0, 3, 1, 2).float() / 255
     expected = functional.cross_entropy(run.model(images), data.labels).detach()
     loss = loop.train_epoch(run, recipe, augmentations.parse("vanilla"), data, lambda *_: None)
