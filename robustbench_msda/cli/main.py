@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from robustbench_msda import __version__
-from robustbench_msda.cli import compare, data, evaluate, listing, report, run, score, train
+from robustbench_msda.cli import augment, compare, data, evaluate, listing, report, run, score, train
 from robustbench_msda.errors import UserError
 
 DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
@@ -25,7 +25,8 @@ def commands() -> None:
 
 for command in (
     *(train.train, evaluate.evaluate, score.score, compare.compare, run.run),
-    *(report.tables, report.figures, report.report, data.data, listing.list_),
+    *(report.tables, report.figures, report.report, data.data, augment.augment),
+    listing.list_,
 ):
     commands.add_command(command)
 

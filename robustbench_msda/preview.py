@@ -1,0 +1,258 @@
+"""What augmentations do to pictures: a labelled grid of mixed images, masks and label shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from robustbench_msda import augmentations
+from robustbench_msda.augmentations.base import Augmentation
+from robustbench_msda.errors import UserError
+from robustbench_msda.figures.style import FAINT, new_figure, style
+from robustbench_msda.files import write_whole
+from robustbench_msda.models.normalisation import Normalised
+from robustbench_msda.models.sources import build
+from robustbench_msda.records import Batch
+from robustbench_msda.streams import stream
+from robustbench_msda.training.loop import soft_cross_entropy
+
+# A change too small to change what a method finds salient, and a power of two: dividing by it rounds nothing away.
+NUDGE = 2.0**-12
+# How far the mean of a mask may be from the share in the label.
+TOLERANCE = 0.01
+# What is drawn for a mixing method is the first draw whose labels are mixed at least so much.
+LEAST_SHARE = 0.15
+TRIES = 100
+# A method that leaves the labels alone so often never mixes them.
+UNMIXED = 12
+DPI = 100
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a method made of one batch.
+
+    Attributes:
+        text: the method, as tables print it.
+        images: (V, n, H, W, C) in [0, 1], what the network is trained on: V views of each of the n pictures.
+        targets: (n, n), a row a picture: the share of each picture in its label.
+        masks: (n, n, H, W), the share of every picture in each pixel of every mixed one; None where labels stay.
+    """
+
+    text: str
+    images: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    masks: NDArray[np.float32] | None
+
+
+def preview(texts: Sequence[str], pictures: Sequence[Path], out: Path, *, size: int = 128, seed: int = 0) -> None:
+    """Draw what augmentations do to pictures into ``out``.
+
+    Args:
+        texts: augmentations, such as ``dropmix(0.4, of=cutmix)``.
+        pictures: files, each a class of its own; none for scikit-learn's two sample photographs.
+        out: the file; its suffix is the format.
+        size: side of the square cut from the middle of every picture, in pixels.
+        seed: of the draws.
+
+    Raises:
+        UserError: an augmentation cannot be read or cannot take this size, or a file is no picture or cannot be
+            written.
+    """
+    images = torch.stack([square(picture, size) for picture in opened(pictures)])
+    shown = [show(text, images, seed) for text in texts]
+    with style():
+        figure = grid(shown, images)
+        if out.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
+            raise UserError(f"--out {out}: expected a picture such as grid.png or grid.svg")
+        kind = out.suffix[1:].lower()
+        write_whole(out, lambda path: figure.savefig(path, format=kind, dpi=DPI, metadata=UNDATED.get(kind, {})))
+
+
+# The same pictures give the same file: no date, no version.
+UNDATED: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+
+
+def opened(pictures: Sequence[Path]) -> list[Image.Image]:
+    """Return the pictures in the files, or scikit-learn's two photographs where there are none.
+
+    Raises:
+        UserError: a file is not there or no picture; or there is one only, and nothing to mix it with.
+    """
+    if not pictures:
+        from sklearn.datasets import load_sample_images
+
+        return [Image.fromarray(image) for image in load_sample_images().images]
+    if len(pictures) == 1:
+        raise UserError(
+            "--image is given once: expected two pictures at least; give another, or none for two photographs"
+        )
+    found = []
+    for path in pictures:
+        try:
+            with Image.open(path) as image:
+                found.append(image.convert("RGB"))
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise UserError(f"--image {path}: expected a picture ({error})") from None
+    return found
+
+
+def square(picture: Image.Image, size: int) -> Tensor:
+    """Return the middle of a picture, (3, size, size) float32 in [0, 1], after a resize of its shorter side."""
+    scale = size / min(picture.size)
+    width, height = (max(size, round(side * scale)) for side in picture.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    resized = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    pixels = np.array(resized.crop((left, top, left + size, top + size)))
+    return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)
+
+
+def show(text: str, images: Tensor, seed: int) -> Shown:
+    """Return what the method ``text`` makes of ``images`` (n, C, H, W) in [0, 1], each of its own class.
+
+    The draw is the first whose mixing can be seen, where there is one. Saliency and attacks are those of a network
+    with random weights.
+
+    Raises:
+        UserError: the method cannot be read, or cannot mix images of this size.
+    """
+    method = augmentations.parse(text)
+    side = (images.shape[2], images.shape[3])
+    if reason := method.refusal(stand_in(len(images)), side):
+        raise UserError(reason)
+    batch = Batch(images, torch.eye(len(images)), torch.arange(len(images)))
+    key, masks = mixing_draw(method, batch, seed)
+    views, targets = fed(method, batch, seed, key)
+    stacked = views.reshape(-1, *images.shape).permute(0, 1, 3, 4, 2).clamp(0, 1)
+    return Shown(augmentations.short(text), stacked.numpy(), targets.numpy(), masks)
+
+
+def mixing_draw(method: Augmentation, batch: Batch, seed: int) -> tuple[int, NDArray[np.float32] | None]:
+    """Return the number of the first draw whose mixing can be seen, and its masks; 0 and None where there is none."""
+    ever = False
+    for key in range(TRIES):
+        targets = fed(method, batch, seed, key)[1]
+        if mixes(targets):
+            masks = shares(method, batch, seed, key)
+            # Not where hidden features are mixed, nor where the change moved what is salient.
+            if np.allclose(masks.mean((2, 3)), targets.clamp(0, 1), atol=TOLERANCE):
+                return key, masks
+        ever |= not torch.equal(targets, batch.targets)
+        if key >= UNMIXED and not ever:
+            break
+    return 0, None
+
+
+def stand_in(classes: int) -> Normalised:
+    """Return a network with random weights, the same every time, in training mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        network = build("resnet20", classes, {})
+    return Normalised(network, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).train()
+
+
+def fed(method: Augmentation, batch: Batch, *key: int) -> tuple[Tensor, Tensor]:
+    """Return the images (V·n, C, H, W) a method trains a network on, and the targets (n, K) it asks for."""
+    images: list[Tensor] = []
+    asked: list[Tensor] = []
+    model = stand_in(batch.targets.shape[1])
+    # In evaluation mode it is only asked for saliency or attacked.
+    model.register_forward_pre_hook(
+        lambda module, inputs: images.append(inputs[0].detach()) if module.training else None
+    )
+
+    def criterion(logits: Tensor, targets: Tensor) -> Tensor:
+        if model.training:
+            asked.append(targets)
+        return soft_cross_entropy(logits, targets)
+
+    method.loss(model, batch, criterion, stream("preview", *key))
+    return images[-1], asked[-1]
+
+
+def mixes(targets: Tensor) -> bool:
+    """Return whether the labels of the first image are mixed enough to be seen."""
+    return bool(((targets[0] > LEAST_SHARE) & (targets[0] < 1 - LEAST_SHARE)).any())
+
+
+def shares(method: Augmentation, batch: Batch, *key: int) -> NDArray[np.float32]:
+    """Return (n, n, H, W): how much each pixel of every mixed image changes with each of the pictures.
+
+    Pictures are brightened one at a time, by the same draws: what a method does with content does not change, and the
+    change of a pixel is the share of that picture in it, patches that were moved included.
+    """
+    before, _ = fed(method, batch, *key)
+    found = []
+    for source in range(len(batch.images)):
+        brighter = batch.images.clone()
+        brighter[source] += NUDGE
+        after, _ = fed(method, replace(batch, images=brighter), *key)
+        found.append((after - before).mean(1) / NUDGE)
+    return torch.stack(found, 1).numpy()
+
+
+def grid(shown: Sequence[Shown], images: Tensor) -> Figure:
+    """Return the figure: the pictures, then a row a method with its views of the first picture and its mask."""
+    widest = max([len(images), *(columns(row) for row in shown)])
+    figure = new_figure("", height=1.45 * (len(shown) + 1) + 0.2, width=1.35 * widest + 1.3)
+    axes = figure.subplots(len(shown) + 1, widest, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for number, picture in enumerate(images):
+        draw(axes[0][number], picture.permute(1, 2, 0).numpy(), letter(number))
+    heading(axes[0][0], "pictures")
+    for row, line in zip(shown, axes[1:], strict=True):
+        draw_row(row, line)
+    return figure
+
+
+def columns(row: Shown) -> int:
+    """Return how many pictures a row has."""
+    return len(row.images) * (1 if row.masks is None else len(row.targets)) + (row.masks is not None)
+
+
+def draw_row(row: Shown, axes: Sequence[Axes]) -> None:
+    """Draw a method's row: all mixed pictures and the mask of the first, or the views of the first."""
+    heading(axes[0], row.text.replace("(", "(\n").replace(", ", ",\n"))
+    if row.masks is None:
+        for axis, view in zip(axes, row.images, strict=False):
+            draw(axis, view[0], label(row.targets[0]))
+        return
+    for axis, picture, targets in zip(axes, row.images[-1], row.targets, strict=False):
+        draw(axis, picture, label(targets))
+    mask = axes[len(row.targets)]
+    draw(mask, row.masks[0, 0], f"mask of A in the first: {row.masks[0, 0].mean():.2f}")
+
+
+def draw(axis: Axes, picture: NDArray[np.float32], title: str) -> None:
+    """Draw a picture (H, W, 3), or a mask (H, W) of which white is 1, with its title below."""
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.text(0.5, -0.04, title, transform=axis.transAxes, ha="center", va="top", fontsize=7)
+
+
+def heading(axis: Axes, text: str) -> None:
+    """Write the name of a row to its left."""
+    axis.text(-0.06, 0.5, text, transform=axis.transAxes, ha="right", va="center", fontsize=7.5, color=FAINT)
+
+
+def letter(number: int) -> str:
+    """Return the name of a picture, a capital letter."""
+    return chr(ord("A") + number % 26)
+
+
+def label(targets: NDArray[np.float32]) -> str:
+    """Return a label such as ``0.63 A + 0.37 B``."""
+    return " + ".join(f"{share:.2f} {letter(k)}" for k, share in enumerate(targets) if share > 0.005)

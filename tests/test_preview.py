@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from robustbench_msda import augmentations, preview
+from robustbench_msda.records import Batch
+from robustbench_msda.streams import stream
+
+
+@pytest.fixture
+def images() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(6, 3, 4, 4, generator=generator)
+    return torch.nn.functional.interpolate(coarse, 32, mode="bilinear").mul(255).round().div(255)
+
+
+@pytest.mark.parametrize(
+    "text", ["mixup", "cutmix", "fmix", "gmix", "dcutmix", "saliencymix", "saliency_dcutmix", "puzzlemix"]
+)
+def test_masks_are_the_shares_of_the_labels(images: Tensor, text: str) -> None:
+    """The mean of every mask is that picture's share of the label, and the masks of an image sum to 1."""
+    shown = preview.show(text, images, 0)
+    assert shown.masks is not None
+    np.testing.assert_allclose(shown.masks.mean((2, 3)), shown.targets, atol=2e-3)
+    np.testing.assert_allclose(shown.masks.sum(1), np.ones((6, 32, 32)), atol=2e-3)
+    assert 0.15 < shown.targets[0].max() < 0.85
+
+
+def test_hidden_features_are_shown_where_the_input_is_mixed(images: Tensor) -> None:
+    shown = preview.show("manifold_mixup", images, 0)
+    assert shown.masks is not None
+    np.testing.assert_allclose(shown.masks[0, 0], np.full((32, 32), shown.targets[0, 0]), atol=2e-3)
+
+
+def test_a_mask_rebuilds_the_mixed_image(images: Tensor) -> None:
+    shown = preview.show("cutmix", images, 3)
+    assert shown.masks is not None
+    rebuilt = sum(shown.masks[0, k, :, :, None] * images[k].permute(1, 2, 0).numpy() for k in range(6))
+    np.testing.assert_allclose(shown.images[0, 0], rebuilt, atol=1e-3)
+    assert set(np.unique(shown.masks[0].round(2))) == {0.0, 1.0}
+
+
+def test_methods_that_leave_labels_alone_show_what_is_fed(images: Tensor) -> None:
+    shown = preview.show("cutout(size=8)", images, 0)
+    assert shown.masks is None
+    assert shown.images.shape == (1, 6, 32, 32, 3)
+    changed = (shown.images[0] != images.permute(0, 2, 3, 1).numpy()).any(3)
+    assert 16 <= changed[0].sum() <= 64
+    views = preview.show("augmix", images, 0)
+    assert views.images.shape == (3, 6, 32, 32, 3)
+    np.testing.assert_array_equal(views.images[0], images.permute(0, 2, 3, 1).numpy())
+
+
+def test_what_is_shown_is_a_draw_of_the_method(images: Tensor) -> None:
+    batch = Batch(images, torch.eye(6), torch.arange(6))
+    key, _ = preview.mixing_draw(augmentations.parse("mixup"), batch, 5)
+    expected = augmentations.parse("mixup").mix(batch, stream("preview", 5, key))
+    shown = preview.show("mixup", images, 5)
+    np.testing.assert_allclose(shown.images[0], expected.images.permute(0, 2, 3, 1).numpy())
+    np.testing.assert_allclose(shown.targets, expected.targets.numpy())
+
+
+def test_a_picture_is_cut_to_the_middle_square() -> None:
+    from PIL import Image
+
+    picture = np.zeros((20, 60, 3), np.uint8)
+    picture[:, 20:40] = 200
+    cut = preview.square(Image.fromarray(picture), 20)
+    assert cut.shape == (3, 20, 20)
+    assert float(cut.min()) == pytest.approx(200 / 255)
