@@ -304,3 +304,22 @@ WITHOUT_CHANCE = {"vanilla", "mixup(alpha=0)", "adversarial_training"}
 @pytest.mark.parametrize("text", [text for text in TEXTS if text not in WITHOUT_CHANCE])
 def test_other_draws_give_another_loss(text: str) -> None:
     assert len(set(losses(text, SEEDS))) > 1
+
+
+# Not cutmix nor saliencymix: the border clips a box as large as the image wherever its centre is off the middle.
+WITH_ALPHA = ["mixup", "manifold_mixup", "fmix", "hmix", "gmix", "dmixup", "dcutmix", "saliency_dcutmix"]
+
+
+@pytest.mark.parametrize("name", WITH_ALPHA)
+def test_with_a_small_alpha_hardly_anything_is_mixed(name: str) -> None:
+    """λ is 0 or 1 then: every image is one of the batch, whole, with its own label."""
+    batch = textured_batch(5, 16, 12)
+    batch = replace(batch, targets=torch.eye(5)[:, :3])
+    unmixed = 0
+    for seed in range(40):
+        _, fed, asked = run(augmentations.parse(f"{name}(alpha=1e-5)"), batch, "alpha", seed)
+        labels, pictures = asked[0][1], fed[0]
+        source = [int((batch.images - picture).flatten(1).abs().amax(1).argmin()) for picture in pictures]
+        whole = torch.allclose(pictures, batch.images[source], atol=1e-6)
+        unmixed += whole and (name == "manifold_mixup" or torch.allclose(labels, batch.targets[source], atol=1e-6))
+    assert unmixed >= 39

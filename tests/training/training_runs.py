@@ -47,7 +47,9 @@ RICH = recipe_of(
     label_smoothing=0.1,
     replicas=2,
 )
-RECIPES = {"plain": PLAIN, "rich": RICH}
+# Whose turn it is depends on the step of the whole run: an epoch has three.
+TURNS = recipe_of(augmentation="alternate(first=cutmix(alpha=1.0), second=mixup(alpha=1.0))")
+RECIPES = {"plain": PLAIN, "rich": RICH, "turns": TURNS}
 
 
 def few_digits(replace: Callable[[object, str, object], None]) -> None:
