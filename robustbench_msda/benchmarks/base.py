@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -164,6 +164,21 @@ class OnTestImages:
     def passes(self, cell: Cell) -> int:  # noqa: ARG002
         """Return 1: making a stimulus costs little beside the network."""
         return 1
+
+
+def size_missing(what: str, tables: Iterable[Collection[int]], setting: Setting) -> Missing | None:
+    """Return that ``what`` is not defined for images of this side: it is for those that every one of ``tables`` has."""
+    side, sides = setting.dataset.side, sorted(set.intersection(*map(set, tables)))
+    if side in sides:
+        return None
+    return Missing(f"no {what} for images of {side} px", f"prepare the data set at {sides} px")
+
+
+def official_is_here(official: Benchmark, setting: Setting) -> Missing | None:
+    """Return that the files of ``official`` are here, so that what is made in their place is not asked for."""
+    if official.needs(setting):
+        return None
+    return Missing(f"{official.name} is here", "name it in --benchmarks to run it too")
 
 
 def test_count(setting: Setting) -> int:

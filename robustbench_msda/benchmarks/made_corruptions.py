@@ -15,7 +15,9 @@ from robustbench_msda.benchmarks.base import (
     OnTestImages,
     Setting,
     as_network_input,
+    official_is_here,
     part_cells,
+    size_missing,
     test_batches,
 )
 from robustbench_msda.benchmarks.corruption_scores import (
@@ -65,18 +67,11 @@ class MadeCorruptions(OnTestImages):
 
     def needs(self, setting: Setting) -> Missing | None:
         """Return what is missing where no severity table fits the images."""
-        side = setting.dataset.side
-        sides = sorted(set.intersection(*(set(each.severities) for each in self.table(setting).values())))
-        if side in sides:
-            return None
-        return Missing(f"no severities for images of {side} px", f"prepare the data set at {sides} px")
+        return size_missing("severities", (each.severities for each in self.table(setting).values()), setting)
 
     def unasked(self, setting: Setting) -> Missing | None:
         """Return that the official files are here, where they are."""
-        official = corruptions_of(self.dataset)[0]
-        if official.needs(setting):
-            return None
-        return Missing(f"{official.name} is here", "name it in --benchmarks to run it too")
+        return official_is_here(corruptions_of(self.dataset)[0], setting)
 
     def lacks(self, setting: Setting) -> Sequence[str]:
         """Return frost where the textures it is made of are not here, so that its stand-in is made."""

@@ -15,7 +15,9 @@ from robustbench_msda.benchmarks.base import (
     Setting,
     as_network_input,
     batches_at,
+    official_is_here,
     part_cells,
+    size_missing,
     test_count,
 )
 from robustbench_msda.benchmarks.official_perturbations import perturbations_of
@@ -46,18 +48,11 @@ class MadePerturbations(OnTestImages):
 
     def needs(self, setting: Setting) -> Missing | None:
         """Return what is missing where the perturbations are not defined for images of this size."""
-        side = setting.dataset.side
-        sides = sorted(set.intersection(*(set(each.parameters) for each in PERTURBATIONS.values())))
-        if side in sides:
-            return None
-        return Missing(f"no perturbations for images of {side} px", f"prepare the data set at {sides} px")
+        return size_missing("perturbations", (each.parameters for each in PERTURBATIONS.values()), setting)
 
     def unasked(self, setting: Setting) -> Missing | None:
         """Return that the official files are here, where they are."""
-        official = perturbations_of(self.dataset)
-        if official.needs(setting):
-            return None
-        return Missing(f"{official.name} is here", "name it in --benchmarks to run it too")
+        return official_is_here(perturbations_of(self.dataset), setting)
 
     def cells(self, fingerprint: str, setting: Setting) -> Iterator[Cell]:
         """Yield every perturbation, part by part."""

@@ -15,6 +15,7 @@ from torch import nn
 
 from robustbench_msda.benchmarks.base import Basis, Missing, Setting, as_network_input, part_cells
 from robustbench_msda.data.check_folders import listing, place
+from robustbench_msda.data.check_survey import benchmark_folder
 from robustbench_msda.data.downloads import DOWNLOADS
 from robustbench_msda.data.stimuli import Accept, Condition, all_there, some_there
 from robustbench_msda.records import PART_SIZE, Batch, Cell, Predictions, Score, digest, limited
@@ -58,8 +59,7 @@ class OfficialFiles(ABC):
 
     def folder(self, setting: Setting) -> Path:
         """Return where the files lie, or would."""
-        own, theirs = setting.data_dir / self.files, setting.data_dir / (self.official or self.files)
-        return theirs if theirs.is_dir() and not own.is_dir() else own
+        return benchmark_folder(setting.data_dir, self.files, self.official or self.files)
 
     def array(self, condition: str, setting: Setting) -> Path:
         """Return where the array of a condition lies, or would."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from robustbench_msda.benchmarks.base import Basis, Missing, Setting
+from robustbench_msda.benchmarks.base import Basis, Missing, Setting, size_missing
 from robustbench_msda.benchmarks.official import OfficialFiles, accepts
 from robustbench_msda.benchmarks.perturbation_scores import PerturbationSuite, perturbation_scores
 from robustbench_msda.conditions import FOUR, TEN
@@ -40,12 +40,10 @@ class OfficialPerturbations(OfficialFiles):
 
     def needs(self, setting: Setting) -> Missing | None:
         """Return what is missing: the files, how many frames they should have, or what reads videos."""
-        side = setting.dataset.side
         if missing := super().needs(setting):
             return missing
-        sides = sorted(set.intersection(*(set(each.parameters) for each in PERTURBATIONS.values())))
-        if side not in sides:
-            return Missing(f"no perturbations for images of {side} px", f"prepare the data set at {sides} px")
+        if missing := size_missing("perturbations", (each.parameters for each in PERTURBATIONS.values()), setting):
+            return missing
         if can_read_videos() or any(self.array(each, setting).is_file() for each in self.conditions):
             return None
         return Missing("PyAV, which reads videos, is not installed", f"run: {INSTALL}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from robustbench_msda.data.check_survey import CHECKSUM_DIGITS, Row, Survey
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.data.stimuli import check_labels
 from robustbench_msda.data.stored import read_array
+from robustbench_msda.engines.local import cores
 from robustbench_msda.errors import DamagedData, UserError
 from robustbench_msda.progress import Progress
 
@@ -98,7 +98,7 @@ class ArrayLayout:
         names = [name for name in names if not any(str(folder / name) in fault for fault in survey.wrong)]
         rows: list[Row] = []
         wrong = list(survey.wrong)
-        with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(READERS, cores())) as pool:
             sums = pool.map(lambda name: checksums(folder / name, len(self.levels)), names)
             for done, (name, (md5, slices)) in enumerate(zip(names, sums, strict=True), 1):
                 wrong += self._md5_faults(folder / name, md5)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robustbench_msda.data.check import DataStatus
-from robustbench_msda.data.check_layouts import LAYOUTS, benchmark_folder
-from robustbench_msda.data.check_survey import Layout, Row, Survey, named
+from robustbench_msda.data.check_layouts import LAYOUTS
+from robustbench_msda.data.check_survey import Layout, Row, Survey, benchmark_folder, named
 from robustbench_msda.data.downloads import DOWNLOADS
 from robustbench_msda.progress import Progress
 
@@ -21,14 +21,14 @@ def check_benchmark(
     layout: Layout, data_dir: Path, progress: Progress
 ) -> tuple[DataStatus, tuple[Row, ...], tuple[str, ...]]:
     """Return the status of one benchmark after looking at all of it, a row for each piece, and all that is wrong."""
-    folder = benchmark_folder(layout, data_dir)
+    folder = benchmark_folder(data_dir, layout.name, layout.official)
     survey = layout.full(folder, data_dir, progress)
     lacks = (f"{folder}: not there: {name}" for name in survey.missing) if any_of(layout, folder) else ()
     return _status(layout, folder, survey), survey.rows, (*survey.wrong, *lacks)
 
 
 def _quick(layout: Layout, data_dir: Path) -> DataStatus:
-    folder = benchmark_folder(layout, data_dir)
+    folder = benchmark_folder(data_dir, layout.name, layout.official)
     return _status(layout, folder, layout.quick(folder, data_dir))
 
 

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from robustbench_msda.data.check_survey import CHECKSUM_DIGITS, Row, Survey, named
 from robustbench_msda.data.members import hidden
 from robustbench_msda.data.stored import one_line
+from robustbench_msda.engines.local import cores
 from robustbench_msda.progress import Progress
 
 READERS = 4
@@ -92,7 +93,7 @@ class FolderLayout:
         cells = self._present(folder)
         rows: list[Row] = []
         wrong = list(survey.wrong)
-        with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(READERS, cores())) as pool:
             listings = pool.map(lambda cell: listing(place(folder, cell[0]) / cell[1]), cells)
             for done, ((name, level), files) in enumerate(zip(cells, listings, strict=True), 1):
                 wrong += self._count_faults(place(folder, name) / level, files)

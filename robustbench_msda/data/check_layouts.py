@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from robustbench_msda.conditions import EXTRA, FIFTEEN, FOUR, TEN, TWELVE
 from robustbench_msda.data.check_arrays import ArrayLayout
 from robustbench_msda.data.check_folders import VIDEO, FolderLayout
@@ -40,9 +38,3 @@ def benchmark_name(text: str) -> str:
     """Return the stored form of a benchmark's name, such as ``CIFAR-10-C``; of any other text with ``-`` as ``_``."""
     official = {layout.official.lower(): name for name, layout in LAYOUTS.items()}
     return official.get(text.lower(), text.replace("-", "_"))
-
-
-def benchmark_folder(layout: Layout, data_dir: Path) -> Path:
-    """Return where a benchmark lies, or would: under its own name, or else under that its authors gave it."""
-    own, theirs = data_dir / layout.name, data_dir / layout.official
-    return theirs if theirs.is_dir() and not own.is_dir() else own

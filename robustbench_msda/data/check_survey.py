@@ -42,6 +42,12 @@ class Survey:
     rows: tuple[Row, ...] = field(default=())
 
 
+def benchmark_folder(data_dir: Path, name: str, official: str) -> Path:
+    """Return where a benchmark lies, or would: under its own name, or else under that its authors gave it."""
+    own, theirs = data_dir / name, data_dir / official
+    return theirs if theirs.is_dir() and not own.is_dir() else own
+
+
 class Layout(Protocol):
     """How a benchmark lies on disk."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from robustbench_msda.data.stored import one_line
+from robustbench_msda.engines.local import cores
 from robustbench_msda.errors import DamagedData
 
 # Pillow decodes without the interpreter's lock; more threads than this wait for the disk together.
@@ -97,7 +97,7 @@ def decode_files(paths: Sequence[Path], view: View) -> NDArray[np.uint8]:
     def decode(position: int) -> None:
         images[position] = decode_file(paths[position], view)
 
-    with ThreadPoolExecutor(min(MOST_READERS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(MOST_READERS, cores())) as pool:
         for _ in pool.map(decode, range(len(paths))):
             pass
     return images

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from robustbench_msda.data.check_layouts import LAYOUTS, benchmark_folder, benchmark_name
-from robustbench_msda.data.check_survey import Layout
+from robustbench_msda.data.check_layouts import LAYOUTS, benchmark_name
+from robustbench_msda.data.check_survey import Layout, benchmark_folder
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.data.downloads import DOWNLOADS, Archive, Download
 from robustbench_msda.data.fetch_http import CHUNK, MEGABYTE, PAUSES, download
@@ -120,7 +120,7 @@ def _benchmark(
     layout: Layout, archives: Sequence[Archive], data_dir: Path, shown: Shown, pauses: Sequence[float]
 ) -> Fetched:
     """Fetch and unpack the archives whose content is not there yet."""
-    folder, arrived = benchmark_folder(layout, data_dir), []
+    folder, arrived = benchmark_folder(data_dir, layout.name, layout.official), []
     for archive in archives:
         path = data_dir / f".{layout.name}.{archive.filename}"
         entry = _record(folder).get(archive.filename)

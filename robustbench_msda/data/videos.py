@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from robustbench_msda.data.class_folders import VIDEOS, list_classes
 from robustbench_msda.data.decoding import MOST_READERS
 from robustbench_msda.data.stimuli import AGAIN, Accept
 from robustbench_msda.data.stored import one_line
+from robustbench_msda.engines.local import cores
 from robustbench_msda.errors import DamagedData
 
 INSTALL = "pip install 'robustbench-msda[video]'"
@@ -52,7 +52,7 @@ class VideoFiles:
         def decode(row: int) -> None:
             found[row] = decode_video(self.root / self.files[positions[row]], shape)
 
-        with ThreadPoolExecutor(min(MOST_READERS, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(MOST_READERS, cores())) as pool:
             for _ in pool.map(decode, range(len(positions))):
                 pass
         return found.reshape(-1, *shape[1:])
