@@ -12,15 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from robustbench_msda import augmentations
 from robustbench_msda.augmentations.base import Augmentation
 from robustbench_msda.errors import UserError
 from robustbench_msda.figures.style import FAINT, new_figure, style
 from robustbench_msda.files import write_whole
-from robustbench_msda.models.normalisation import Normalised
-from robustbench_msda.models.sources import build
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
 from robustbench_msda.training.loop import soft_cross_entropy
@@ -35,6 +34,8 @@ TRIES = 100
 # A method that leaves the labels alone so often never mixes them.
 UNMIXED = 12
 DPI = 100
+# More methods than these are shown in two columns.
+LONGEST = 6
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,15 @@ def square(picture: Image.Image, size: int) -> Tensor:
 def show(text: str, images: Tensor, seed: int) -> Shown:
     """Return what the method ``text`` makes of ``images`` (n, C, H, W) in [0, 1], each of its own class.
 
-    The draw is the first whose mixing can be seen, where there is one. Saliency and attacks are those of a network
-    with random weights.
+    The draw is the first whose mixing can be seen, where there is one. Saliency and attacks are those of
+    ``Contrast``.
 
     Raises:
         UserError: the method cannot be read, or cannot mix images of this size.
     """
     method = augmentations.parse(text)
     side = (images.shape[2], images.shape[3])
-    if reason := method.refusal(stand_in(len(images)), side):
+    if reason := method.refusal(Contrast(len(images)), side):
         raise UserError(reason)
     batch = Batch(images, torch.eye(len(images)), torch.arange(len(images)))
     key, masks = mixing_draw(method, batch, seed)
@@ -156,19 +157,31 @@ def mixing_draw(method: Augmentation, batch: Batch, seed: int) -> tuple[int, NDA
     return 0, None
 
 
-def stand_in(classes: int) -> Normalised:
-    """Return a network with random weights, the same every time, in training mode."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        network = build("resnet20", classes, {})
-    return Normalised(network, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).train()
+class Contrast(nn.Module):
+    """A network that sees local contrast alone: what it finds salient is where a pixel differs from those around it.
+
+    It stands in for a trained one; random weights find every pixel alike.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full((3, 1, 1), 0.5))
+        self.register_buffer("weights", torch.arange(classes) / classes)
+        self.layer1, self.layer2 = nn.Identity(), nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (B, K) of ``images`` (B, 3, H, W)."""
+        hidden = self.layer2(self.layer1(images))
+        around = functional.avg_pool2d(hidden, 5, stride=1, padding=2, count_include_pad=False)
+        contrast: Tensor = (hidden - around).square().mean((1, 2, 3))
+        return contrast[:, None] * self.get_buffer("weights")
 
 
 def fed(method: Augmentation, batch: Batch, *key: int) -> tuple[Tensor, Tensor]:
     """Return the images (V·n, C, H, W) a method trains a network on, and the targets (n, K) it asks for."""
     images: list[Tensor] = []
     asked: list[Tensor] = []
-    model = stand_in(batch.targets.shape[1])
+    model = Contrast(batch.targets.shape[1]).train()
     # In evaluation mode it is only asked for saliency or attacked.
     model.register_forward_pre_hook(
         lambda module, inputs: images.append(inputs[0].detach()) if module.training else None
@@ -205,17 +218,21 @@ def shares(method: Augmentation, batch: Batch, *key: int) -> NDArray[np.float32]
 
 
 def grid(shown: Sequence[Shown], images: Tensor) -> Figure:
-    """Return the figure: the pictures, then a row a method with its views of the first picture and its mask."""
-    widest = max([len(images), *(columns(row) for row in shown)])
-    figure = new_figure("", height=1.45 * (len(shown) + 1) + 0.2, width=1.35 * widest + 1.3)
-    axes = figure.subplots(len(shown) + 1, widest, squeeze=False)
+    """Return the figure: the pictures, then a row a method, side by side where there are many."""
+    blocks = 1 if len(shown) <= LONGEST else 2
+    rows = -(-len(shown) // blocks)
+    widest = max(columns(row) for row in shown)
+    width = max(blocks * widest, len(images))
+    figure = new_figure("", height=1.45 * (rows + 1) + 0.2, width=1.35 * width + 1.3 * blocks)
+    axes = figure.subplots(rows + 1, width, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for number, picture in enumerate(images):
         draw(axes[0][number], picture.permute(1, 2, 0).numpy(), letter(number))
     heading(axes[0][0], "pictures")
-    for row, line in zip(shown, axes[1:], strict=True):
-        draw_row(row, line)
+    for number, row in enumerate(shown):
+        block, line = divmod(number, rows)
+        draw_row(row, axes[line + 1][block * widest : (block + 1) * widest])
     return figure
 
 
@@ -240,6 +257,9 @@ def draw_row(row: Shown, axes: Sequence[Axes]) -> None:
 def draw(axis: Axes, picture: NDArray[np.float32], title: str) -> None:
     """Draw a picture (H, W, 3), or a mask (H, W) of which white is 1, with its title below."""
     axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_axis_on()
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set(visible=True, linewidth=0.5)
     axis.text(0.5, -0.04, title, transform=axis.transAxes, ha="center", va="top", fontsize=7)
 
 

@@ -27,7 +27,7 @@ def augment() -> None:
 def preview(names: tuple[str, ...], images: tuple[Path, ...], out: Path, size: int, seed: int) -> None:
     """Draw what augmentations do to pictures: mixed images, masks and label shares, a row a method.
 
-    Saliency and attacks are those of a network with random weights.
+    Saliency and attacks are those of local contrast, which stands in for a trained network.
     """
     from robustbench_msda.preview import preview as draw
 
