@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, over_networks, panel_grid
-from robustbench_msda.figures.style import LineStyle, legend_below, line_styles, new_figure
+from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, in_parts, over_networks, panel_grid
+from robustbench_msda.figures.style import LineStyle, legend_below, new_figure
 from robustbench_msda.records import level_value
 from robustbench_msda.results.aggregates import ordered_levels, tidy, white_box
 
@@ -24,15 +25,14 @@ def attack_curves(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Dr
     frame = tidy(scores)
     errors = white_box(frame)
     clean = frame[(frame["benchmark"] == "clean") & (frame["metric"] == "error")]
-    styles = line_styles(frame["label"])
     for (dataset, model), rows in errors.groupby(["dataset", "model"], sort=True):
-        here = {label: style for label, style in styles.items() if label in set(rows["label"])}
         unattacked = clean[(clean["dataset"] == dataset) & (clean["model"] == model)]
-        yield curves(rows, unattacked.assign(level="0"), here)
+        yield from in_parts(partial(curves, rows, unattacked.assign(level="0")), rows["label"])
 
 
 def curves(rows: pd.DataFrame, clean: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
-    """Return the figure of one model, whose errors under attack are ``rows``."""
+    """Return the figure of one model, whose errors under attack are ``rows``, for the methods of ``styles``."""
+    rows, clean = (each[each["label"].isin(set(styles))] for each in (rows, clean))
     dataset, model = (str(rows[name].iloc[0]) for name in ("dataset", "model"))
     attacks = list(rows[["benchmark", "condition"]].drop_duplicates().itertuples(index=False, name=None))
     columns = 2 if len(attacks) == 4 else min(3, len(attacks))

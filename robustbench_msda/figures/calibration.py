@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
-from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, over_networks
-from robustbench_msda.figures.style import LineStyle, legend_below, line_styles, new_figure
+from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, in_parts, over_networks
+from robustbench_msda.figures.style import LineStyle, legend_below, new_figure
 from robustbench_msda.records import level_value
 from robustbench_msda.results.aggregates import Absent, complete_rows, flag_texts, tidy
 
@@ -29,12 +30,10 @@ def calibration_by_severity(scores: pd.DataFrame, comparison: pd.DataFrame) -> I
         raise Absent("no rows of mean_rms_calibration by severity")
     clean = frame[(frame["benchmark"] == "clean") & (frame["metric"] == "rms_calibration")]
     images = frame[(frame["metric"] == "rms_calibration") & (frame["level"] != "")]
-    styles = line_styles(frame["label"])
     for (dataset, model, benchmark), rows in means.groupby(WHERE, sort=True):
-        here = {label: style for label, style in styles.items() if label in set(rows["label"])}
-        at_zero = clean[(clean["dataset"] == dataset) & (clean["model"] == model) & clean["label"].isin(set(here))]
+        at_zero = clean[(clean["dataset"] == dataset) & (clean["model"] == model)]
         n = images.loc[(images["dataset"] == dataset) & (images["benchmark"] == benchmark), "n"].max()
-        yield by_severity(rows, at_zero, n, here)
+        yield from in_parts(partial(by_severity, rows, at_zero, n), rows["label"])
 
 
 def by_severity(rows: pd.DataFrame, clean: pd.DataFrame, n: int, styles: dict[str, LineStyle]) -> Drawing:
@@ -44,8 +43,9 @@ def by_severity(rows: pd.DataFrame, clean: pd.DataFrame, n: int, styles: dict[st
         rows: its means over corruptions at every severity.
         clean: its RMS calibration error on the clean test set; possibly none.
         n: images a corruption and severity.
-        styles: of the methods among ``rows``.
+        styles: of the methods to show.
     """
+    rows, clean = (each[each["label"].isin(set(styles))] for each in (rows, clean))
     dataset, model, benchmark = (str(rows[name].iloc[0]) for name in WHERE)
     figure = new_figure(f"Calibration by severity: {model} on {benchmark}", 3.8)
     axes = figure.subplots()

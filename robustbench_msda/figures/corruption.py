@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, over_networks, panel_grid
-from robustbench_msda.figures.style import INK, LineStyle, ink_on, legend_below, line_styles, new_figure, wrapped
+from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, in_parts, over_networks, panel_grid
+from robustbench_msda.figures.style import INK, LineStyle, ink_on, legend_below, new_figure, wrapped
 from robustbench_msda.records import level_value
 from robustbench_msda.results.aggregates import (
     Mean,
@@ -43,13 +44,13 @@ def corruption_by_severity(scores: pd.DataFrame, comparison: pd.DataFrame) -> It
     benchmarks = pick_rows(frame, "corruption_error")["benchmark"].unique()
     errors = pick_rows(frame, "error")
     errors = errors[errors["benchmark"].isin(benchmarks)].assign(x=errors["level"].map(level_value))
-    styles = line_styles(frame["label"])
     for _, rows in errors.groupby(WHERE, sort=True):
-        yield by_severity(rows, {label: style for label, style in styles.items() if label in set(rows["label"])})
+        yield from in_parts(partial(by_severity, rows), rows["label"])
 
 
 def by_severity(rows: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
-    """Return the figure of one model on one benchmark, whose errors are ``rows``."""
+    """Return the figure of one model on one benchmark, whose errors are ``rows``, for the methods of ``styles``."""
+    rows = rows[rows["label"].isin(set(styles))]
     dataset, model, benchmark = (str(rows[name].iloc[0]) for name in WHERE)
     names = ordered_corruptions(rows["condition"])
     columns = min(5 if len(names) > 8 else 4, len(names))
@@ -95,9 +96,14 @@ def heatmap(rows: pd.DataFrame) -> Drawing:
     found = {name for name, _ in means}
     names = [*ordered_corruptions(found - set(FOOT)), *present(FOOT, found)]
     labels = ordered_labels(label for _, label in means)
-    size = 1.5 + 0.38 * len(names), max(5.0, 2.4 + 1.15 * len(labels))
-    figure = new_figure(f"Error under corruption: {model} on {benchmark}", *size)
-    draw_cells(figure, means, names, labels)
+    figure = new_figure(f"Error under corruption: {model} on {benchmark}", *size_of(names, labels))
+    if len(labels) > len(names):  # what there is more of goes down the page
+        swapped: dict[tuple[str, ...], Mean] = {(label, name): mean for (name, label), mean in means.items()}
+        draw_cells(figure, swapped, labels, names)
+        for text in figure.axes[0].get_xticklabels():
+            text.set(rotation=55, ha="left", rotation_mode="anchor")
+    else:
+        draw_cells(figure, means, names, labels)
     told = flag_texts(rows.assign(condition=rows["condition"].where(~rows["condition"].isin(FOOT), "")))
     drawn = over_networks([mean.n for mean in means.values()])
     worst, label = max((key for key in means if key[0] not in FOOT), key=lambda key: means[key].mean)
@@ -130,29 +136,45 @@ def defined(names: Sequence[str]) -> str:
     )
 
 
+def size_of(names: Sequence[str], labels: Sequence[str]) -> tuple[float, float]:
+    """Return height and width, in inches, of the cells of ``names`` (corruptions) and ``labels`` (methods)."""
+    if len(labels) > len(names):
+        return 2.2 + 0.3 * len(labels), 3.4 + 0.45 * len(names)
+    return 1.5 + 0.38 * len(names), max(5.0, 2.4 + 1.15 * len(labels))
+
+
 def draw_cells(
-    figure: Figure, means: Mapping[tuple[str, ...], Mean], names: Sequence[str], labels: Sequence[str]
+    figure: Figure, means: Mapping[tuple[str, ...], Mean], rows: Sequence[str], columns: Sequence[str]
 ) -> None:
-    """Draw a coloured cell for each corruption and method, with its mean error and spread in percent."""
+    """Draw a coloured cell for each corruption and method, with its mean error and spread in percent.
+
+    Args:
+        figure: where to.
+        means: by row and column.
+        rows: corruptions or methods, from the top.
+        columns: the others, from the left.
+    """
     axes = figure.subplots()
-    table = np.full((len(names), len(labels)), np.nan)
-    for (name, label), mean in means.items():
-        if name not in NORMALISED:
-            table[names.index(name), labels.index(label)] = 100 * mean.mean
+    table = np.full((len(rows), len(columns)), np.nan)
+    for (row, column), mean in means.items():
+        if not {row, column} & set(NORMALISED):
+            table[rows.index(row), columns.index(column)] = 100 * mean.mean
     mesh = axes.pcolormesh(table, cmap=COLOURS, edgecolors="white", linewidth=1.5)
-    for (row, name), (column, label) in itertools.product(enumerate(names), enumerate(labels)):
-        if (name, label) not in means:
+    for (down, row), (across, column) in itertools.product(enumerate(rows), enumerate(columns)):
+        if (row, column) not in means:
             continue
-        mean = means[name, label]
-        red, green, blue, _ = mesh.to_rgba(table[row : row + 1, column])[0]
-        ink = INK if name in NORMALISED else ink_on(red, green, blue)
+        mean = means[row, column]
+        red, green, blue, _ = mesh.to_rgba(table[down : down + 1, across])[0]
+        ink = INK if {row, column} & set(NORMALISED) else ink_on(red, green, blue)
         spread = f"\n± {100 * mean.spread:.1f}" if mean.n > 1 else ""
         text = f"{100 * mean.mean:.1f}{spread}"
-        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=ink, fontsize=7.5)
-    if MEAN in names:
-        axes.axhline(names.index(MEAN), color="white", linewidth=5)
-    axes.set_xticks(np.arange(len(labels)) + 0.5, [wrapped(label) for label in labels])
-    axes.set_yticks(np.arange(len(names)) + 0.5, [name.replace("_", " ") for name in names])
+        axes.text(across + 0.5, down + 0.5, text, ha="center", va="center", color=ink, fontsize=7.5)
+    if MEAN in rows:
+        axes.axhline(rows.index(MEAN), color="white", linewidth=5)
+    if MEAN in columns:
+        axes.axvline(columns.index(MEAN), color="white", linewidth=5)
+    axes.set_xticks(np.arange(len(columns)) + 0.5, [wrapped(text) for text in columns])
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [text.replace("_", " ") for text in rows])
     axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustbench_msda.figures.style import LineStyle
-from robustbench_msda.results.aggregates import over_seeds
+from robustbench_msda.figures.style import LineStyle, line_styles, title_figure
+from robustbench_msda.results.aggregates import ordered_labels, over_seeds
+
+# More lines than these in one panel cannot be told apart.
+MOST_LINES = 9
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,23 @@ class Drawing:
 def file_name(*texts: str) -> str:
     """Return ``texts`` as one file name of letters, digits, dots, dashes and underscores."""
     return ".".join(re.sub(r"[^A-Za-z0-9_.=]+", "-", text).strip("-.") for text in texts)
+
+
+def in_parts(draw: Callable[[dict[str, LineStyle]], Drawing], labels: Iterable[str]) -> Iterator[Drawing]:
+    """Yield what ``draw`` makes of the methods ``labels``: one figure, or several where one would hold too many lines.
+
+    Every one of several begins with the first method, against which the others are read.
+    """
+    ordered = ordered_labels(labels)
+    if len(ordered) <= MOST_LINES:
+        yield draw(line_styles(ordered))
+        return
+    baseline, others = ordered[0], ordered[1:]
+    count = math.ceil(len(others) / (MOST_LINES - 1))
+    for number, group in enumerate(np.array_split(others, count), 1):
+        drawing, part = draw(line_styles([baseline, *map(str, group)])), f"{number} of {count}"
+        title_figure(drawing.figure, f"{drawing.title} ({part})")
+        yield replace(drawing, name=file_name(drawing.name, part), title=f"{drawing.title} ({part})")
 
 
 def over_networks(counts: Collection[int]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from robustbench_msda.conditions import FOUR
-from robustbench_msda.figures.drawing import Drawing, file_name, over_networks
-from robustbench_msda.figures.style import FAINT, LineStyle, legend_below, line_styles, new_figure
+from robustbench_msda.figures.drawing import Drawing, file_name, in_parts, over_networks
+from robustbench_msda.figures.style import FAINT, LineStyle, legend_below, new_figure
 from robustbench_msda.results.aggregates import (
     Mean,
     complete_rows,
@@ -39,13 +40,13 @@ def flips(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Drawing]: 
     frame = tidy(scores)
     means = complete_rows(frame, "mean_flip_probability").assign(condition=MEAN)
     rows = pd.concat([pick_rows(frame, "flip_probability"), means])
-    styles = line_styles(frame["label"])
     for _, here in rows.groupby(WHERE, sort=True):
-        yield dots(here, {label: style for label, style in styles.items() if label in set(here["label"])})
+        yield from in_parts(partial(dots, here), here["label"])
 
 
 def dots(rows: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
-    """Return the figure of one model on one benchmark, whose flip probabilities are ``rows``."""
+    """Return the figure of one model on one benchmark, of those of its flip probabilities that ``styles`` has."""
+    rows = rows[rows["label"].isin(set(styles))]
     dataset, model, benchmark = (str(rows[name].iloc[0]) for name in WHERE)
     means = means_by(rows, ["condition", "label"])
     places = rows_of({name for name, _ in means})

@@ -19,6 +19,7 @@ GRID = "#e6e6e6"
 IMPROVED = "#0072B2"
 DEGRADED = "#C0392B"
 WIDTH = 7.4
+LEGEND_LINE = 0.17
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -90,8 +91,13 @@ def style() -> Iterator[None]:
 def new_figure(title: str, height: float, width: float = WIDTH) -> Figure:
     """Return an empty figure of ``width`` × ``height`` inches with its title."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(textwrap.fill(title, int(11.5 * width)), x=0.01, ha="left")
+    title_figure(figure, title)
     return figure
+
+
+def title_figure(figure: Figure, title: str) -> None:
+    """Write ``title`` above a figure, in place of what is there."""
+    figure.suptitle(textwrap.fill(title, int(11.5 * figure.get_figwidth())), x=0.01, ha="left")
 
 
 def line_styles(labels: Iterable[str]) -> dict[str, LineStyle]:
@@ -116,13 +122,15 @@ def shaded(colour: str, share: float) -> str:
 
 
 def legend_below(figure: Figure, styles: dict[str, LineStyle]) -> None:
-    """Draw one legend below all axes, on as many lines as its labels take."""
+    """Draw one legend below all axes, on as many lines as its labels take; the figure grows by all but two of them."""
     handles = [
         mpl.lines.Line2D([], [], color=style.colour, dashes=style.dashes or (1, 0), marker=style.marker)
         for style in styles.values()
     ]
     longest = max(len(label) for label in styles)
     columns = max(1, min(len(styles), int(figure.get_figwidth() * 11 / (longest + 6))))
+    lines = -(-len(styles) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * max(0, lines - 2))
     figure.legend(handles, list(styles), loc="outside lower center", ncols=columns, handlelength=3.0)
 
 
