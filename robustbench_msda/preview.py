@@ -11,12 +11,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 from torch.nn import functional
 
 from robustbench_msda import augmentations
 from robustbench_msda.augmentations.base import Augmentation
+from robustbench_msda.data.decoding import View, decode_file, seen
 from robustbench_msda.errors import UserError
 from robustbench_msda.figures.style import FAINT, new_figure, style
 from robustbench_msda.files import write_whole
@@ -69,14 +71,14 @@ def preview(texts: Sequence[str], pictures: Sequence[Path], out: Path, *, size: 
         UserError: an augmentation cannot be read or cannot take this size, or a file is no picture or cannot be
             written.
     """
-    images = torch.stack([square(picture, size) for picture in opened(pictures)])
+    images = opened(pictures, size)
     shown = [show(text, images, seed) for text in texts]
     with style():
         figure = grid(shown, images)
         if out.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
             raise UserError(f"--out {out}: expected a picture such as grid.png or grid.svg")
         kind = out.suffix[1:].lower()
-        write_whole(out, lambda path: figure.savefig(path, format=kind, dpi=DPI, metadata=UNDATED.get(kind, {})))
+        write_whole(out, lambda path: figure.savefig(path, format=kind, dpi=DPI, metadata=UNDATED.get(kind)))
 
 
 # The same pictures give the same file: no date, no version.
@@ -87,38 +89,24 @@ UNDATED: dict[str, dict[str, str | None]] = {
 }
 
 
-def opened(pictures: Sequence[Path]) -> list[Image.Image]:
-    """Return the pictures in the files, or scikit-learn's two photographs where there are none.
+def opened(pictures: Sequence[Path], size: int) -> Tensor:
+    """Return the middles of pictures, (n, 3, size, size) float32 in [0, 1], their shorter side resized to ``size``.
+
+    Args:
+        pictures: files; none for scikit-learn's two photographs.
+        size: height and width.
 
     Raises:
         UserError: a file is not there or no picture; or there is one only, and nothing to mix it with.
     """
-    if not pictures:
-        from sklearn.datasets import load_sample_images
-
-        return [Image.fromarray(image) for image in load_sample_images().images]
+    view = View(size, short=size)
     if len(pictures) == 1:
-        raise UserError(
-            "--image is given once: expected two pictures at least; give another, or none for two photographs"
-        )
-    found = []
-    for path in pictures:
-        try:
-            with Image.open(path) as image:
-                found.append(image.convert("RGB"))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise UserError(f"--image {path}: expected a picture ({error})") from None
-    return found
-
-
-def square(picture: Image.Image, size: int) -> Tensor:
-    """Return the middle of a picture, (3, size, size) float32 in [0, 1], after a resize of its shorter side."""
-    scale = size / min(picture.size)
-    width, height = (max(size, round(side * scale)) for side in picture.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    resized = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-    pixels = np.array(resized.crop((left, top, left + size, top + size)))
-    return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255)
+        raise UserError("--image is given once: expected two pictures or more, or none for two photographs")
+    if pictures:
+        found = np.stack([decode_file(path, view) for path in pictures])
+    else:
+        found = np.stack([np.asarray(seen(Image.fromarray(each), view)) for each in load_sample_images().images])
+    return torch.from_numpy(found).permute(0, 3, 1, 2).float().div_(255)
 
 
 def show(text: str, images: Tensor, seed: int) -> Shown:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from robustbench_msda import augmentations, preview
@@ -63,11 +66,12 @@ def test_what_is_shown_is_a_draw_of_the_method(images: Tensor) -> None:
     np.testing.assert_allclose(shown.targets, expected.targets.numpy())
 
 
-def test_a_picture_is_cut_to_the_middle_square() -> None:
-    from PIL import Image
-
+def test_a_picture_is_cut_to_the_middle_square(tmp_path: Path) -> None:
     picture = np.zeros((20, 60, 3), np.uint8)
     picture[:, 20:40] = 200
-    cut = preview.square(Image.fromarray(picture), 20)
-    assert cut.shape == (3, 20, 20)
+    Image.fromarray(picture).save(tmp_path / "wide.png")
+    Image.fromarray(picture.transpose(1, 0, 2)).save(tmp_path / "tall.png")
+    cut = preview.opened([tmp_path / "wide.png", tmp_path / "tall.png"], 20)
+    assert cut.shape == (2, 3, 20, 20)
     assert float(cut.min()) == pytest.approx(200 / 255)
+    assert preview.opened([], 24).shape == (2, 3, 24, 24)

@@ -17,8 +17,8 @@ from robustbench_msda.records import Batch
 class AdversarialTraining(Augmentation):
     """The loss of attacked images alone: PGD in the L∞ ball from a uniform start.
 
-    The Dynamic Mixup paper names the method and none of its settings; these are Madry et al.'s for CIFAR-10, with 10
-    steps of 2/255 (ibid., §5). ``epsilon`` and ``step`` are in pixel units of images in [0, 1]. Differs from the paper:
+    The Dynamic Mixup paper names the method and none of its settings: ten steps of 2/255 at ε = 8/255 are the usual
+    ones. ``epsilon`` and ``step`` are in pixel units of images in [0, 1]. Differs from the paper:
     the network is attacked in evaluation mode, so that batch statistics are those of the images it is trained on.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor, nn
@@ -15,7 +15,10 @@ from robustbench_msda.records import Batch
 
 @dataclass(frozen=True)
 class Alternate(Augmentation):
-    """Two methods in turn, a batch each, beginning with the first; the turn runs on across epochs."""
+    """Two methods in turn, a batch each, beginning with the first; the turn runs on across epochs.
+
+    A method that takes turns itself does so each time its own turn comes.
+    """
 
     first: Augmentation = field(default_factory=FMix)
     second: Augmentation = field(default_factory=Mixup)
@@ -26,5 +29,6 @@ class Alternate(Augmentation):
 
     def loss(self, model: nn.Module, batch: Batch, criterion: Criterion, rng: np.random.Generator) -> Tensor:
         """Return the loss of the method whose turn it is, by ``batch.step``."""
-        method = self.second if batch.step % 2 else self.first
-        return method.loss(model, batch, criterion, rng)
+        turn, second = divmod(batch.step, 2)
+        method = self.second if second else self.first
+        return method.loss(model, replace(batch, step=turn), criterion, rng)

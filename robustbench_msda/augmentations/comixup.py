@@ -25,7 +25,8 @@ def block_saliency(saliency: Tensor) -> Tensor:
     """Return (B, 16) the share of each of the 4x4 blocks in ``saliency`` (B, H, W), >= 0; all 0 where there is none."""
     height, width = saliency.shape[-2:]
     blocks = saliency.reshape(-1, GRID, height // GRID, GRID, width // GRID).sum((2, 4)).flatten(1)
-    return blocks / blocks.sum(1, keepdim=True).clamp_min(TINY)
+    total = blocks.sum(1, keepdim=True)
+    return torch.where(total > 0, blocks / total, 0.0)
 
 
 def salient_places(saliency: Tensor) -> Tensor:

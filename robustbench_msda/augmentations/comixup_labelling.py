@@ -104,7 +104,9 @@ def coverage(pairs: Tensor, inputs: int) -> Tensor:
 def penalty(problem: Problem, elsewhere: Tensor) -> Tensor:
     """Return (P, m), what a block of each input costs for its coverage ``elsewhere`` (P, m), in the other outputs.
 
-    The hard threshold of the paper's code: all of the coverage counts once it is above the threshold.
+    The hard threshold of the paper's code: all of the coverage counts once it is above the threshold. Differs from the
+    code: there the threshold is asked of the input whose coverage counts, not of the one that pays; with ``omega``
+    0.001 the two choose alike.
     """
     weighed = (problem.compatibility * elsewhere[:, None]).sum(-1)
     return 2 * problem.diversity * weighed * (weighed > problem.threshold)

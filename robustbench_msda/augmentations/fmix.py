@@ -74,7 +74,8 @@ def binarise(grey: Grey, lam: float, up: bool) -> Mask:
     """
     ones = math.ceil(lam * grey.size) if up else math.floor(lam * grey.size)
     mask = np.zeros(grey.size, np.float32)
-    mask[grey.argsort(axis=None)[grey.size - ones :]] = 1
+    if ones:
+        mask[np.argpartition(grey, grey.size - ones, axis=None)[grey.size - ones :]] = 1
     return mask.reshape(grey.shape)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from robustbench_msda.augmentations.base import Augmentation, Criterion, draw_partner, mix_targets, require
 from robustbench_msda.augmentations.mixup import mixup
-from robustbench_msda.models.stages import stages
+from robustbench_msda.models.stages import answers_once, stages
 from robustbench_msda.records import Batch
 
 LAYERS = 3
@@ -20,7 +21,7 @@ class ManifoldMixup(Augmentation):
     """Mixup of the input, of what the first stage answers, or of what the second answers: drawn once a batch.
 
     λ ~ Beta(α, α); α is 2 for CIFAR (ibid., §5.1). Layers before the mixed one see clean data, layers after it mixed
-    data. Networks whose stages cannot be told by their names are refused.
+    data. Networks whose stages cannot be told by their names, or do not answer with one tensor, are refused.
     """
 
     alpha: float = 2.0
@@ -28,12 +29,17 @@ class ManifoldMixup(Augmentation):
     def __post_init__(self) -> None:
         require(self.alpha > 0, "alpha > 0", self.alpha)
 
-    def refusal(self, model: nn.Module, side: tuple[int, int]) -> str | None:  # noqa: ARG002
+    def refusal(self, model: nn.Module, side: tuple[int, int]) -> str | None:
         """Return why hidden features of ``model`` cannot be mixed; None where they can."""
-        found = len(stages(model))
-        if found >= LAYERS - 1:
+        found = stages(model)
+        if len(found) < LAYERS - 1:
+            return (
+                f"manifold_mixup needs a network with stages such as layer1 and layer2, found {len(found)}: use mixup"
+            )
+        images = torch.zeros(2, len(model.get_buffer("mean")), *side, device=model.get_buffer("mean").device)
+        if answers_once(model, found[: LAYERS - 1], images):
             return None
-        return f"manifold_mixup needs a network with stages such as layer1 and layer2, found {found}: use mixup"
+        return "manifold_mixup needs a network whose first two stages each answer once with one tensor: use mixup"
 
     def loss(self, model: nn.Module, batch: Batch, criterion: Criterion, rng: np.random.Generator) -> Tensor:
         """Return the loss of the network whose features are mixed at the layer that was drawn."""

@@ -157,7 +157,8 @@ class PuzzleMix(Augmentation):
 
     One λ ~ Beta(α, α), one permutation and one grid of n x n cells a batch, one mask a pair; labels follow the pixels.
     The defaults are those of the paper and of its CIFAR recipe. Saliency costs one more forward and backward pass, by
-    a network in evaluation mode. Differs from the paper: n is drawn of 2, 4, 8 and 16 as far as they divide both sides.
+    a network in evaluation mode, and its gradient is not trained on (the authors do so for CIFAR, not for Tiny
+    ImageNet). Differs from the paper: n is drawn of 2, 4, 8 and 16 as far as they divide both sides.
 
     Attributes:
         alpha: α of Beta(α, α).
@@ -166,6 +167,7 @@ class PuzzleMix(Augmentation):
         eta: the weight of the prior, that λ of a mask shows the first image.
         xi: the price of carrying a patch, squared in the way.
         patch: the side of a carried patch in pixels; cells of the mask no larger than it are carried whole.
+            For images of 224 pixels the authors carry cells: give their side or more, such as 224.
     """
 
     alpha: float = 1.0

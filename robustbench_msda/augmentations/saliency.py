@@ -22,8 +22,8 @@ def grey(images: Tensor) -> Tensor:
     levels = (images * 255).round_()
     if images.shape[1] != len(LUMA):
         return levels.mean(1).round_()
-    # The products and their sums are whole numbers below 2^24: exact in any order.
-    luma = levels.permute(0, 2, 3, 1) @ torch.tensor(LUMA, device=images.device)
+    # The products and their sums are whole numbers below 2^24: exact. A matrix product is not, under autocast.
+    luma = LUMA[0] * levels[:, 0] + LUMA[1] * levels[:, 1] + LUMA[2] * levels[:, 2]
     return luma.add_(2**14).div_(2**15).floor_()
 
 

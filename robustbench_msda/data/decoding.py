@@ -116,6 +116,8 @@ def decode_file(path: Path, view: View) -> NDArray[np.uint8]:
                     f"{path}: expected {view.stored}×{view.stored} pixels, found {picture.width}×{picture.height}: "
                     f"images of another release of the benchmark; get those of {view.stored} px"
                 )
+            if picture.mode.startswith(("I", "F")):
+                raise DamagedData(f"{path}: expected 8-bit grey or RGB, found mode {picture.mode}; convert it")
             return np.asarray(seen(picture.convert("RGB"), view))
     except UNDECODABLE as error:
         raise DamagedData(f"{path}: expected a picture ({reason(error)}); get it again") from None

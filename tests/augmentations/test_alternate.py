@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from robustbench_msda.augmentations.alternate import Alternate
+from robustbench_msda.augmentations.base import Augmentation
 from robustbench_msda.augmentations.cutmix import CutMix
 from robustbench_msda.augmentations.mixup import Mixup
 from robustbench_msda.augmentations.stochastic_mixup_cutmix import StochasticMixupCutMix
@@ -30,6 +31,22 @@ def test_methods_take_turns_by_the_step_of_the_run(step: int) -> None:
     batch = replace(BATCH, step=step)
     found = Alternate(Mixup(), CutMix()).loss(Flat(), batch, soft_cross_entropy, stream("test", step))
     assert torch.equal(found, expected.loss(Flat(), batch, soft_cross_entropy, stream("test", step)))
+
+
+def test_one_that_takes_turns_itself_does_so_at_its_own_turns() -> None:
+    class Named(Augmentation):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def loss(self, *_: object) -> torch.Tensor:
+            turns.append(self.name)
+            return torch.zeros(())
+
+    turns: list[str] = []
+    method = Alternate(Named("a"), Alternate(Named("b"), Named("c")))
+    for step in range(8):
+        method.loss(Flat(), replace(BATCH, step=step), soft_cross_entropy, stream("test", step))
+    assert "".join(turns) == "abacabac"
 
 
 def test_a_refusal_inside_is_a_refusal() -> None:

@@ -72,7 +72,7 @@ def test_coverage_is_the_sum_of_the_masks() -> None:
     torch.testing.assert_close(coverage(pairs, 5).double(), masks(pairs, 5).sum(-2))
 
 
-def test_the_penalty_is_the_authors() -> None:
+def test_the_penalty_is_of_the_weighed_coverage_above_the_threshold() -> None:
     given = replace(
         problem(1, 3, 0),
         compatibility=torch.tensor([[[0.9, 0.2, 0.0], [0.2, 0.9, 0.0], [0.0, 0.0, 0.9]]]),
@@ -197,7 +197,10 @@ def test_no_inner_problem_is_solved_worse_than_by_a_local_search(monkeypatch: py
 
 
 def test_outputs_show_two_or_three_inputs_and_every_input_is_shown() -> None:
-    """Measured by the authors' solver on such saliencies: 2.4 inputs an output, coverage 13.5 to 21.9 of 16 blocks."""
+    """Measured by the authors' solver on such saliencies: 2.4 inputs an output, coverage 13.5 to 21.9 of 16 blocks.
+
+    On the saliency of a trained network coverage reaches from none to 28 blocks, by either solver.
+    """
     counts = coverage(labelling(problem(5, 20, 3), start(5, 20, 3)), 20)
     assert float((counts > 0).sum(-1).float().mean()) == pytest.approx(2.5, abs=0.5)
     covered = counts.sum(1)

@@ -240,6 +240,18 @@ def test_targets_are_distributions_and_images_stay_in_range(text: str, n: int, h
 
 
 @pytest.mark.parametrize("text", TEXTS)
+def test_autocast_changes_no_image_and_no_target(text: str) -> None:
+    """The network's arithmetic may be half as long, that of images may not."""
+    batch = textured_batch(6, 16, 12)
+    for seed in SEEDS:
+        _, fed, asked = run(augmentations.parse(text), batch, "autocast", seed)
+        with torch.autocast("cpu", torch.bfloat16):
+            _, fed_then, asked_then = run(augmentations.parse(text), batch, "autocast", seed)
+        assert all(torch.equal(a, b) for a, b in zip(fed, fed_then, strict=True))
+        assert all(torch.equal(a[1], b[1]) for a, b in zip(asked, asked_then, strict=True))
+
+
+@pytest.mark.parametrize("text", TEXTS)
 def test_images_of_one_channel_are_taken(text: str) -> None:
     batch = textured_batch(4, 16, 16, channels=1)
     model = ChannelMeans()

@@ -114,13 +114,38 @@ def test_gradients_reach_the_layers_before_the_mixed_one(model: Normalised, batc
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"small_cnn"}))
 def test_our_networks_have_three_stages_or_four(name: str) -> None:
     found = stages(build(name, 10, {}))
-    assert len(found) == (4 if name.startswith("preact") else 3)
+    assert len(found) == (4 if name.startswith(("preact", "resnet18")) else 3)
 
 
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [("resnet18", 4), ("convnext_atto", 4), ("densenet121", 4), ("vit_tiny_patch16_224", 12), ("wide_resnet50_2", 4)],
-)
+def normalised(name: str) -> Normalised:
+    return Normalised(timm.create_model(name, num_classes=4), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)).train()
+
+
+@pytest.mark.parametrize("name", ["twins_pcpvt_small", "crossvit_tiny_240"])
+def test_stages_that_do_not_answer_with_one_tensor_are_refused(name: str) -> None:
+    """A list of blocks is never called itself; another network's stage answers with two tensors."""
+    model = normalised(name)
+    side = 240 if "240" in name else 224
+    reason = ManifoldMixup().refusal(model, (side, side))
+    assert reason is not None
+    assert "one tensor" in reason
+    assert all(module.training for module in model.modules())
+
+
+def test_asking_leaves_batch_statistics_alone() -> None:
+    model = normalised("resnet10t")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.network.bn1.eval()
+    assert ManifoldMixup().refusal(model, (32, 32)) is None
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not model.network.bn1.training
+    assert model.network.layer1.training
+
+
+OTHERS = {"resnet18": 4, "convnext_atto": 4, "densenet121": 4, "vit_tiny_patch16_224": 12, "legacy_seresnet18": 4}
+
+
+@pytest.mark.parametrize(("name", "count"), OTHERS.items())
 def test_stages_of_other_libraries_are_found(name: str, count: int) -> None:
     with torch.device("meta"):
         assert len(stages(timm.create_model(name))) == count
@@ -130,4 +155,4 @@ def test_a_network_without_stages_is_refused() -> None:
     reason = ManifoldMixup().refusal(build("small_cnn", 10, {}), (8, 8))
     assert reason is not None
     assert "found 0" in reason
-    assert ManifoldMixup().refusal(build("resnet20", 10, {}), (8, 8)) is None
+    assert ManifoldMixup().refusal(Normalised(build("resnet20", 10, {}), (0.5,) * 3, (0.2,) * 3), (8, 8)) is None

@@ -104,7 +104,12 @@ def test_a_preview_is_the_same_twice_and_shows_a_row_a_method(
 def test_a_preview_takes_pictures_of_the_users(squares: Path, refused: Refused, tmp_path: Path) -> None:
     first, second = sorted((tmp_path / "squares" / "train" / "dark").iterdir())[:2]
     arguments = ["augment", "preview", "mixup", "--size", "16", "--out", str(tmp_path / "grid.svg")]
-    assert status([*arguments, "--image", str(first), "--image", str(second)]) == 0
+    for kind in ("svg", "pdf", "jpg"):
+        out = str(tmp_path / f"grid.{kind}")
+        assert status([*arguments[:-1], out, "--image", str(first), "--image", str(second)]) == 0
+    deep = tmp_path / "deep.png"
+    Image.fromarray(np.full((16, 16), 30_000, np.uint16)).save(deep)
+    assert "8-bit" in refused(*arguments, "--image", deep, "--image", first)
     assert "one" not in refused(*arguments, "--image", tmp_path / "none.png", "--image", first).split("none.png")[0]
     assert "expected two pictures" in refused(*arguments, "--image", first)
     assert "expected a picture such as grid.png" in refused(*arguments[:-1], tmp_path / "grid.doc")
