@@ -24,7 +24,7 @@ from robustbench_msda.figures.style import FAINT, new_figure, style
 from robustbench_msda.files import write_whole
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
-from robustbench_msda.training.loop import soft_cross_entropy
+from robustbench_msda.training.losses import soft_cross_entropy
 
 # A change too small to change what a method finds salient, and a power of two: dividing by it rounds nothing away.
 NUDGE = 2.0**-12

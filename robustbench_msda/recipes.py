@@ -24,6 +24,8 @@ class Recipe(BaseModel):
         augmentation: canonical text, such as ``cutmix(alpha=1.0)``.
         extra_dataset: a second data set whose training images join every epoch, such as stylised copies of the first
             (Geirhos et al., ICLR 2019); of the same classes and size. Empty for none.
+        loss: ``softmax_bce`` is the binary cross-entropy of softmax probabilities, with which the code of PuzzleMix and
+            Co-Mixup trains CIFAR.
         label_smoothing: ε: the true class gets 1 − ε + ε/K, the others ε/K; applied before mixing.
         crop_padding: zero padding of the random crop, in pixels; 0 leaves the images where they are.
         flip: the probability of a horizontal flip.
@@ -51,6 +53,7 @@ class Recipe(BaseModel):
     model_options: dict[str, Option] = {}
     augmentation: str = "vanilla()"
     extra_dataset: str = ""
+    loss: Literal["cross_entropy", "softmax_bce"] = "cross_entropy"
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     crop_padding: int = Field(4, ge=0)
     flip: float = Field(0.5, ge=0.0, le=1.0)

@@ -17,6 +17,8 @@ OTHER: dict[str, object] = {
     "label_smoothing": 0.1,
     "crop_padding": 2,
     "flip": 0.0,
+    "extra_dataset": "stylised_cifar10",
+    "loss": "softmax_bce",
     "epochs": 1,
     "batch_size": 64,
     "lr": 0.2,

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from robustbench_msda import augmentations
 from robustbench_msda.augmentations.base import Augmentation
@@ -24,6 +23,7 @@ from robustbench_msda.recipes import Recipe
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import seed, stream
 from robustbench_msda.training.batches import TrainingData, epoch_batches, epoch_steps, resident, training_sets
+from robustbench_msda.training.losses import LOSSES
 from robustbench_msda.training.state import (
     Run,
     finished,
@@ -114,7 +114,7 @@ def train_step(
     total = torch.zeros((), device=batches[0].images.device)
     for batch, rng in zip(batches, rngs, strict=True):
         with torch.autocast(total.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            loss = augmentation.loss(run.model, batch, soft_cross_entropy, rng)
+            loss = augmentation.loss(run.model, batch, LOSSES[recipe.loss], rng)
         share = loss * (len(batch.images) / size)
         share.backward()
         total += share.detach()
@@ -122,11 +122,6 @@ def train_step(
     if run.average is not None:
         run.average.update_parameters(run.model)
     return total
-
-
-def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean cross-entropy of ``logits`` (B, K) with the distributions ``targets`` (B, K), in float32."""
-    return functional.cross_entropy(logits.float(), targets)
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:

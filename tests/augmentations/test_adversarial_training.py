@@ -10,7 +10,7 @@ from robustbench_msda.attacks import parse
 from robustbench_msda.augmentations.adversarial_training import AdversarialTraining
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
-from robustbench_msda.training.loop import soft_cross_entropy
+from robustbench_msda.training.losses import soft_cross_entropy
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from robustbench_msda.augmentations.unbounded_mixup import UnboundedMixup
 from robustbench_msda.errors import UserError
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
-from robustbench_msda.training.loop import soft_cross_entropy
+from robustbench_msda.training.losses import soft_cross_entropy
 
 BATCH = Batch(torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.eye(4), torch.arange(4))
 

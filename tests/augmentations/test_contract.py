@@ -23,7 +23,7 @@ from robustbench_msda.augmentations.cutmix import CutMix, box_around, cutmix
 from robustbench_msda.augmentations.mixup import Mixup
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
-from robustbench_msda.training.loop import soft_cross_entropy
+from robustbench_msda.training.losses import soft_cross_entropy
 
 POLICY = Path(__file__).parents[1] / "golden" / "fast_autoaugment_policy.json"
 BARE = [name for name in AUGMENTATIONS if name != "fast_autoaugment"]  # which needs a file

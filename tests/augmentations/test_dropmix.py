@@ -16,7 +16,7 @@ from robustbench_msda.augmentations.vanilla import Vanilla
 from robustbench_msda.models.normalisation import Normalised
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
-from robustbench_msda.training.loop import soft_cross_entropy
+from robustbench_msda.training.losses import soft_cross_entropy
 
 WRAPPED: list[Augmentation] = [Mixup(), CutMix(), Cutout(4), Vanilla()]
 

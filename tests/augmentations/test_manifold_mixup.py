@@ -13,7 +13,7 @@ from robustbench_msda.models.sources import build
 from robustbench_msda.models.stages import stages
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
-from robustbench_msda.training.loop import soft_cross_entropy
+from robustbench_msda.training.losses import soft_cross_entropy
 
 PARTNER = torch.tensor([2, 0, 1])
 

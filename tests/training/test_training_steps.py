@@ -235,15 +235,6 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_images(digits: Dataset, plain: 
     assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_soft_cross_entropy_is_in_float32_and_of_distributions() -> None:
-    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
-    targets = torch.rand(5, 4, generator=torch.Generator().manual_seed(1)).softmax(1)
-    loss = loop.soft_cross_entropy(logits, targets)
-    assert loss.dtype == torch.float32
-    expected = -(targets.double() * logits.double().log_softmax(1)).sum(1).mean()
-    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
-
-
 def test_initial_weights_depend_on_the_seed_alone(digits: Dataset) -> None:
     def first(**settings: object) -> list[Tensor]:
         return parameters(state.start(recipe_of(**settings), digits, CPU).model)
