@@ -94,3 +94,10 @@ def resnet56(num_classes: int = 10, in_chans: int = 3, **given: object) -> Cifar
     """Return the network with random weights."""
     check_untrained("resnet56", given)
     return CifarResNet(9, num_classes, in_chans)
+
+
+@register_model
+def resnet110(num_classes: int = 10, in_chans: int = 3, **given: object) -> CifarResNet:
+    """Return the network with random weights."""
+    check_untrained("resnet110", given)
+    return CifarResNet(18, num_classes, in_chans)

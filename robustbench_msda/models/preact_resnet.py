@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robustbench_msda.models.registration import check_untrained
+from robustbench_msda.models.regularisers import regularised
 
 
 class BasicBlock(nn.Module):
@@ -21,6 +22,7 @@ class BasicBlock(nn.Module):
 
     def __init__(self, channels_in: int, planes: int, stride: int) -> None:
         super().__init__()
+        self.drop: nn.Module = nn.Identity()
         self.bn1 = nn.BatchNorm2d(channels_in)
         self.conv1 = nn.Conv2d(channels_in, planes, 3, stride, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
@@ -31,7 +33,8 @@ class BasicBlock(nn.Module):
         """Return the block's answer to (B, C, H, W)."""
         active = functional.relu(self.bn1(images), inplace=True)
         kept: Tensor = images if self.shortcut is None else self.shortcut(active)
-        answer: Tensor = self.conv2(functional.relu(self.bn2(self.conv1(active)), inplace=True)) + kept
+        hidden = functional.relu(self.bn2(self.conv1(active)), inplace=True)
+        answer: Tensor = self.drop(self.conv2(hidden)) + kept
         return answer
 
 
@@ -42,6 +45,7 @@ class Bottleneck(nn.Module):
 
     def __init__(self, channels_in: int, planes: int, stride: int) -> None:
         super().__init__()
+        self.drop: nn.Module = nn.Identity()
         self.bn1 = nn.BatchNorm2d(channels_in)
         self.conv1 = nn.Conv2d(channels_in, planes, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
@@ -55,7 +59,7 @@ class Bottleneck(nn.Module):
         active = functional.relu(self.bn1(images), inplace=True)
         kept: Tensor = images if self.shortcut is None else self.shortcut(active)
         hidden = self.conv2(functional.relu(self.bn2(self.conv1(active)), inplace=True))
-        answer: Tensor = self.conv3(functional.relu(self.bn3(hidden), inplace=True)) + kept
+        answer: Tensor = self.drop(self.conv3(functional.relu(self.bn3(hidden), inplace=True))) + kept
         return answer
 
 
@@ -96,21 +100,27 @@ def _stage(
 
 
 @register_model
-def preact_resnet18(num_classes: int = 10, in_chans: int = 3, **given: object) -> PreActResNet:
-    """Return the network with random weights."""
+def preact_resnet18(
+    num_classes: int = 10, in_chans: int = 3, drop_path: float = 0.0, drop_block: float = 0.0, **given: object
+) -> PreActResNet:
+    """Return the network with random weights; for the rates see ``regularised``."""
     check_untrained("preact_resnet18", given)
-    return PreActResNet(BasicBlock, (2, 2, 2, 2), num_classes, in_chans)
+    return regularised(PreActResNet(BasicBlock, (2, 2, 2, 2), num_classes, in_chans), drop_path, drop_block)
 
 
 @register_model
-def preact_resnet34(num_classes: int = 10, in_chans: int = 3, **given: object) -> PreActResNet:
-    """Return the network with random weights."""
+def preact_resnet34(
+    num_classes: int = 10, in_chans: int = 3, drop_path: float = 0.0, drop_block: float = 0.0, **given: object
+) -> PreActResNet:
+    """Return the network with random weights; for the rates see ``regularised``."""
     check_untrained("preact_resnet34", given)
-    return PreActResNet(BasicBlock, (3, 4, 6, 3), num_classes, in_chans)
+    return regularised(PreActResNet(BasicBlock, (3, 4, 6, 3), num_classes, in_chans), drop_path, drop_block)
 
 
 @register_model
-def preact_resnet50(num_classes: int = 10, in_chans: int = 3, **given: object) -> PreActResNet:
-    """Return the network with random weights."""
+def preact_resnet50(
+    num_classes: int = 10, in_chans: int = 3, drop_path: float = 0.0, drop_block: float = 0.0, **given: object
+) -> PreActResNet:
+    """Return the network with random weights; for the rates see ``regularised``."""
     check_untrained("preact_resnet50", given)
-    return PreActResNet(Bottleneck, (3, 4, 6, 3), num_classes, in_chans)
+    return regularised(PreActResNet(Bottleneck, (3, 4, 6, 3), num_classes, in_chans), drop_path, drop_block)

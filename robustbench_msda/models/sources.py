@@ -20,7 +20,19 @@ import torchvision
 from torch import nn
 
 from robustbench_msda.errors import UnknownName, UserError, unknown
-from robustbench_msda.models import cifar_resnet, preact_resnet, small_cnn, wide_resnet
+from robustbench_msda.models import (
+    allconvnet,
+    cifar_densenet,
+    cifar_resnet,
+    cifar_resnext,
+    preact_resnet,
+    preact_resnet_fmix,
+    projection_resnet,
+    pyramidnet,
+    small_cnn,
+    wide_resnet,
+    wide_resnet_snu,
+)
 from robustbench_msda.models.hub import hub_folder
 from robustbench_msda.models.names import MODELS
 
@@ -34,7 +46,19 @@ RESERVED = frozenset(
 )
 
 # Importing these files is what puts our names into timm's registry.
-FAMILIES = (small_cnn, cifar_resnet, wide_resnet, preact_resnet)
+FAMILIES = (
+    small_cnn,
+    cifar_resnet,
+    wide_resnet,
+    preact_resnet,
+    pyramidnet,
+    projection_resnet,
+    wide_resnet_snu,
+    preact_resnet_fmix,
+    cifar_resnext,
+    cifar_densenet,
+    allconvnet,
+)
 
 
 def build(source: str, classes: int, options: Options) -> nn.Module:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from robustbench_msda.models.initialisation import initialise
 from robustbench_msda.models.registration import check_untrained
+from robustbench_msda.models.regularisers import regularised
 
 
 class WideBlock(nn.Module):
@@ -18,6 +19,7 @@ class WideBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
+        self.drop: nn.Module = nn.Identity()
         self.bn1 = nn.BatchNorm2d(channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels_out)
@@ -30,7 +32,7 @@ class WideBlock(nn.Module):
         active = functional.relu(self.bn1(images), inplace=True)
         hidden = functional.relu(self.bn2(self.conv1(active)), inplace=True)
         kept: Tensor = images if self.shortcut is None else self.shortcut(active)
-        answer: Tensor = self.conv2(hidden) + kept
+        answer: Tensor = self.drop(self.conv2(hidden)) + kept
         return answer
 
 
@@ -62,28 +64,36 @@ def _stage(channels_in: int, channels_out: int, stride: int, blocks: int) -> nn.
 
 
 @register_model
-def wrn_16_8(num_classes: int = 10, in_chans: int = 3, **given: object) -> WideResNet:
-    """Return the network with random weights."""
+def wrn_16_8(
+    num_classes: int = 10, in_chans: int = 3, drop_path: float = 0.0, drop_block: float = 0.0, **given: object
+) -> WideResNet:
+    """Return the network with random weights; for the rates see ``regularised``."""
     check_untrained("wrn_16_8", given)
-    return WideResNet(16, 8, num_classes, in_chans)
+    return regularised(WideResNet(16, 8, num_classes, in_chans), drop_path, drop_block)
 
 
 @register_model
-def wrn_28_2(num_classes: int = 10, in_chans: int = 3, **given: object) -> WideResNet:
-    """Return the network with random weights."""
+def wrn_28_2(
+    num_classes: int = 10, in_chans: int = 3, drop_path: float = 0.0, drop_block: float = 0.0, **given: object
+) -> WideResNet:
+    """Return the network with random weights; for the rates see ``regularised``."""
     check_untrained("wrn_28_2", given)
-    return WideResNet(28, 2, num_classes, in_chans)
+    return regularised(WideResNet(28, 2, num_classes, in_chans), drop_path, drop_block)
 
 
 @register_model
-def wrn_28_10(num_classes: int = 10, in_chans: int = 3, **given: object) -> WideResNet:
-    """Return the network with random weights."""
+def wrn_28_10(
+    num_classes: int = 10, in_chans: int = 3, drop_path: float = 0.0, drop_block: float = 0.0, **given: object
+) -> WideResNet:
+    """Return the network with random weights; for the rates see ``regularised``."""
     check_untrained("wrn_28_10", given)
-    return WideResNet(28, 10, num_classes, in_chans)
+    return regularised(WideResNet(28, 10, num_classes, in_chans), drop_path, drop_block)
 
 
 @register_model
-def wrn_40_2(num_classes: int = 10, in_chans: int = 3, **given: object) -> WideResNet:
-    """Return the network with random weights."""
+def wrn_40_2(
+    num_classes: int = 10, in_chans: int = 3, drop_path: float = 0.0, drop_block: float = 0.0, **given: object
+) -> WideResNet:
+    """Return the network with random weights; for the rates see ``regularised``."""
     check_untrained("wrn_40_2", given)
-    return WideResNet(40, 2, num_classes, in_chans)
+    return regularised(WideResNet(40, 2, num_classes, in_chans), drop_path, drop_block)
