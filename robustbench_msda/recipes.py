@@ -114,12 +114,32 @@ PRESETS: dict[str, dict[str, object]] = {
         "schedule": "multi_step",
         "milestones": (0.5, 0.75),
     },
+    # DCutMix, the settings of its released code (clovaai/DCutMix, README), which differ from the paper's "as CutMix".
+    "r_dcut_c": {
+        "epochs": 300,
+        "batch_size": 64,
+        "lr": 0.25,
+        "weight_decay": 4e-5,
+        "schedule": "multi_step",
+        "milestones": (0.75, 0.9),
+    },
     # Co-Mixup (Kim et al., ICLR 2021) as the class-dependency paper trains it: weight decay 5e-4, crop padding 2.
     "r_snu": {
         "epochs": 300,
         "batch_size": 100,
         "lr": 0.2,
         "weight_decay": 5e-4,
+        "crop_padding": 2,
+        "schedule": "multi_step",
+        "milestones": (1 / 3, 2 / 3),
+    },
+    # The same as its released code trains: weight decay 1e-4, binary cross-entropy of softmax (snu-mllab/Co-Mixup).
+    "r_snu_code": {
+        "epochs": 300,
+        "batch_size": 100,
+        "lr": 0.2,
+        "weight_decay": 1e-4,
+        "loss": "softmax_bce",
         "crop_padding": 2,
         "schedule": "multi_step",
         "milestones": (1 / 3, 2 / 3),

@@ -106,7 +106,9 @@ def test_presets_say_what_the_papers_say() -> None:
     assert said == {
         "r_aug_c": [100, 128, 0.1, 5e-4],
         "r_cut_c": [300, 64, 0.25, 1e-4],
+        "r_dcut_c": [300, 64, 0.25, 4e-5],
         "r_snu": [300, 100, 0.2, 5e-4],
+        "r_snu_code": [300, 100, 0.2, 1e-4],
         "r_fmix_c": [200, 128, 0.1, 1e-4],
     }
 
