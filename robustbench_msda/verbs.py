@@ -12,7 +12,7 @@ from robustbench_msda import augmentations, comparison, evaluation, scoring, tra
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UserError
 from robustbench_msda.evaluation.planning import BATCH_SIZE
-from robustbench_msda.models.checkpoints import Checkpoint, load, load_foreign, load_pretrained
+from robustbench_msda.models.checkpoints import Checkpoint, in_folder, load, load_foreign, load_pretrained
 from robustbench_msda.models.sources import split
 from robustbench_msda.progress import Progress, silent
 from robustbench_msda.recipes import Recipe, make_recipe
@@ -110,11 +110,7 @@ def open_checkpoint(argument: Path | str, foreign: Foreign, data_dir: Path) -> t
     Raises:
         UserError: it cannot be found, read or understood.
     """
-    path = Path(argument)
-    if path.is_dir():
-        if not (path / CHECKPOINT).exists():
-            raise UserError(f"{path} holds no {CHECKPOINT}; it is no run folder, or training is not done: train again")
-        path = path / CHECKPOINT
+    path = in_folder(Path(argument), CHECKPOINT)
     if path.is_file():
         return (stranger(path, foreign, data_dir) if foreign.dataset else load(path)), path
     if "/" in str(argument) and split(str(argument))[0] in ("timm", "torchvision", "hf-hub"):

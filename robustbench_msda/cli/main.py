@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from robustbench_msda import __version__
-from robustbench_msda.cli import augment, compare, data, evaluate, listing, report, run, score, train
+from robustbench_msda.cli import augment, compare, data, evaluate, listing, models, report, run, score, train
 from robustbench_msda.errors import UserError
 
 DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
@@ -26,7 +26,7 @@ def commands() -> None:
 for command in (
     *(train.train, evaluate.evaluate, score.score, compare.compare, run.run),
     *(report.tables, report.figures, report.report, data.data, augment.augment),
-    listing.list_,
+    *(models.models, listing.list_),
 ):
     commands.add_command(command)
 

@@ -19,7 +19,7 @@ from robustbench_msda.evaluation.planning import Plan, Task
 from robustbench_msda.models.checkpoints import Checkpoint, network
 from robustbench_msda.prediction import predict
 from robustbench_msda.progress import Progress, silent
-from robustbench_msda.recipes import Recipe
+from robustbench_msda.recipes import make_recipe
 from robustbench_msda.records import Batch, Cell, Predictions
 from robustbench_msda.results.store import CheckpointRecord, Results, Sidecar, check_writable, world_facts
 
@@ -139,8 +139,12 @@ def ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
 
 
 def record_of(checkpoint: Checkpoint, path: Path) -> CheckpointRecord:
-    """Return what the results keep of ``checkpoint``, which lies at ``path``."""
-    recipe = Recipe.model_validate(checkpoint.recipe) if checkpoint.recipe else None
+    """Return what the results keep of ``checkpoint``, which lies at ``path``.
+
+    Raises:
+        UserError: what it says of its recipe is none.
+    """
+    recipe = make_recipe(checkpoint.recipe, f"the recipe in {path}") if checkpoint.recipe else None
     here = path.resolve()
     return CheckpointRecord(
         fingerprint=checkpoint.fingerprint,

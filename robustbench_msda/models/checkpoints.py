@@ -116,6 +116,19 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     write_whole(path, lambda temporary: temporary.write_bytes(data))
 
 
+def in_folder(path: Path, name: str) -> Path:
+    """Return the file ``name`` of a run folder, or ``path`` itself where that is no folder.
+
+    Raises:
+        UserError: the folder does not hold it.
+    """
+    if not path.is_dir():
+        return path
+    if not (path / name).exists():
+        raise UserError(f"{path} holds no {name}; it is no run folder, or training is not done: train again")
+    return path / name
+
+
 def load(path: Path) -> Checkpoint:
     """Return the checkpoint that ``save`` wrote to ``path``; nothing in the file is run.
 
@@ -126,19 +139,29 @@ def load(path: Path) -> Checkpoint:
     state, texts = read_safetensors(path)
     if METADATA not in texts:
         raise DamagedData(f"{path} does not say which model it is of: give --model, --dataset, --mean and --std")
+    checkpoint = described(state, texts[METADATA], path)
+    check_finite(state, str(path))
+    return checkpoint
+
+
+def described(state: Mapping[str, Tensor], text: str, path: Path) -> Checkpoint:
+    """Return the checkpoint of the tensors in ``path``, of which our metadata there say ``text``.
+
+    Raises:
+        DamagedData: the text is not what ``save`` writes.
+    """
     try:
-        said = Metadata.model_validate_json(texts[METADATA])
-        checkpoint = Checkpoint(
+        said = Metadata.model_validate_json(text)
+        return Checkpoint(
             state, said.source, said.options, said.mean, said.std, said.classes, said.dataset, said.recipe
         )
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        # A stranger's key may hold what moves a terminal's cursor.
+        field = ".".join(str(part) for part in first["loc"]).encode("unicode_escape").decode("ascii") or "the whole"
         raise DamagedData(f"{path}: metadata: {field}: {first['msg']}: get the file again") from None
     except ValueError as error:
         raise DamagedData(f"{path}: metadata: {error}: get the file again") from None
-    check_finite(state, str(path))
-    return checkpoint
 
 
 def load_foreign(
@@ -159,7 +182,7 @@ def load_foreign(
         UserError: it wants to run code, or does not fit the model; the message lists what differs.
     """
     state = read_weights(path)
-    network = _built(source, len(classes), {})
+    network = fresh(source, len(classes), {})
     fit(network, state, str(path), len(classes))
     try:
         return Checkpoint(_kept(network), source, {}, tuple(mean), tuple(std), tuple(classes), dataset)
@@ -195,12 +218,13 @@ def network(checkpoint: Checkpoint, device: str | torch.device, trusted: Collect
     if runs_code(checkpoint.source) and checkpoint.source not in trusted:
         raise UserError(f"{where} wants to run the file {checkpoint.source}: if you trust it, say so with --model")
     classes = len(checkpoint.classes)
-    bare = _built(checkpoint.source, classes, checkpoint.options)
+    bare = fresh(checkpoint.source, classes, checkpoint.options)
     fit(bare, checkpoint.state, where, classes)
     return Normalised(bare, checkpoint.mean, checkpoint.std).to(device).eval().requires_grad_(False)
 
 
-def _built(source: str, classes: int, options: Options) -> nn.Module:
+def fresh(source: str, classes: int, options: Options) -> nn.Module:
+    """Return the network of ``source`` (see ``build``) for weights to be loaded into."""
     # The weights are about to be replaced: building must not advance the caller's chance.
     with torch.random.fork_rng(devices=[]):
         return build(source, classes, options)

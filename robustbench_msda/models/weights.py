@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickletools
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -24,6 +25,23 @@ SHOWN = 3
 SHAPE = "of another shape"
 
 
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What a weights file holds.
+
+    Attributes:
+        state: tensors by name, on the CPU.
+        container: where in the file they lie, one of ``CONTAINERS``; empty where they are the whole of it.
+        beside: what else lies there, such as ``optimizer``.
+        metadata: texts of a safetensors file.
+    """
+
+    state: dict[str, Tensor]
+    container: str = ""
+    beside: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a weights file by name, on the CPU; ``.safetensors``, else what ``torch.save`` writes.
 
@@ -31,7 +49,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         DamagedData: the file is truncated or is something else.
         UserError: it is not there, wants to run code, or holds no state dict or more than one.
     """
-    return read_safetensors(path)[0] if path.suffix == ".safetensors" else _state_dict(path, _read_pickle(path))
+    return open_weights(path).state
+
+
+def open_weights(path: Path) -> Weights:
+    """Return what a weights file holds; see ``read_weights``."""
+    if path.suffix != ".safetensors":
+        return _state_dict(path, _read_pickle(path))
+    state, metadata = read_safetensors(path)
+    return Weights(state, metadata=metadata)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -47,7 +73,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             names: Iterable[str] = file.keys()
             state, metadata = {name: file.get_tensor(name).clone() for name in names}, dict(file.metadata() or {})
     except (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        # It may quote the file, and so what moves a terminal's cursor.
+        reason = " ".join(str(error).split()).encode("unicode_escape").decode("ascii")
         raise DamagedData(f"{path} is not a safetensors file, or is damaged ({reason}): get it again") from None
     _check_names(path, state)
     return state, metadata
@@ -84,22 +111,42 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], where: str, classes: in
     """
     expected = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
     given = unprefixed(state, expected)
-    if problems := differences(given, expected):
-        answered = head_classes(given, expected, classes) if list(problems) == [SHAPE] else None
-        if answered is not None:
-            raise UserError(f"{where} answers with {answered} classes, the data set has {classes}: name its data set")
-        listed = "; ".join(f"{len(names)} {kind} ({_first(names)})" for kind, names in problems.items())
-        raise UserError(f"{where} does not fit the model: {listed}")
+    if problem := misfit(given, expected, classes):
+        raise UserError(f"{where} {problem}")
     network.load_state_dict(given)
     check_finite(network.state_dict(), where)
 
 
+def misfit(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], classes: int) -> str:
+    """Return on one line why ``given`` is not the state of a network of ``classes`` classes; empty where it is."""
+    problems = differences(given, expected)
+    answered = head_classes(given, expected, classes) if list(problems) == [SHAPE] else None
+    if answered is not None:
+        return f"answers with {answered} classes, the data set has {classes}: name its data set"
+    return f"does not fit the model: {listed(problems)}" if problems else ""
+
+
+def listed(problems: Mapping[str, list[str]]) -> str:
+    """Return ``differences`` on one line: of each kind a count and the first names."""
+    return "; ".join(f"{len(names)} {kind} ({first(names)})" for kind, names in problems.items())
+
+
+def first(names: Sequence[str]) -> str:
+    """Return the first of ``names`` between commas, and that there are more."""
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+
+
 def unprefixed(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return ``state`` without the prefixes that all its names share, as far as that brings it nearer ``expected``."""
-    candidates = [dict(state)]
-    while prefix := next((p for p in PREFIXES if state and all(n.startswith(p) for n in candidates[-1])), ""):
-        candidates.append({name.removeprefix(prefix): tensor for name, tensor in candidates[-1].items()})
-    return max(candidates, key=lambda candidate: len(candidate.keys() & expected.keys()))
+    return max(readings(state), key=lambda reading: len(reading.keys() & expected.keys()))
+
+
+def readings(state: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Return ``state`` as it is, then without the first of the ``PREFIXES`` that all its names share, and so on."""
+    found = [dict(state)]
+    while prefix := next((p for p in PREFIXES if state and all(n.startswith(p) for n in found[-1])), ""):
+        found.append({name.removeprefix(prefix): tensor for name, tensor in found[-1].items()})
+    return found
 
 
 def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, list[str]]:
@@ -129,14 +176,10 @@ def head_classes(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], cl
     return counts.pop()[0] if len(counts) == 1 and rows_only else None
 
 
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-
-
-def _state_dict(path: Path, loaded: object) -> dict[str, Tensor]:
+def _state_dict(path: Path, loaded: object) -> Weights:
     if not isinstance(loaded, Mapping):
         raise UserError(f"{path} holds a {type(loaded).__name__}: expected a state dict, tensors by name")
-    inner = [name for name in CONTAINERS if isinstance(loaded.get(name), Mapping)]
+    inner = tuple(name for name in CONTAINERS if isinstance(loaded.get(name), Mapping))
     if len(inner) > 1:
         raise UserError(
             f"{path} holds the weights of several networks ({', '.join(inner)}): save the one you mean alone"
@@ -148,7 +191,9 @@ def _state_dict(path: Path, loaded: object) -> dict[str, Tensor]:
             raise UserError(
                 f"{path}: entry {name!r} is a {type(value).__name__}: expected a state dict, tensors by name"
             )
-    return {name: value.detach() for name, value in state.items()}
+    tensors = {name: value.detach() for name, value in state.items()}
+    beside = tuple(str(name) for name in loaded if name not in inner)
+    return Weights(tensors, inner[0], beside) if inner else Weights(tensors)
 
 
 def _kind(tensor: Tensor) -> tuple[bool, bool]:

@@ -18,7 +18,7 @@ from robustbench_msda.benchmarks import Setting, benchmarks_of
 from robustbench_msda.benchmarks.adversarial import WhiteBox
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UnknownName, UserError
-from robustbench_msda.evaluation.run import ahead
+from robustbench_msda.evaluation.run import ahead, record_of
 from robustbench_msda.models.checkpoints import network
 from robustbench_msda.records import Cell, level_value, limited
 from robustbench_msda.results.store import Results, read_predictions, read_sidecar
@@ -225,3 +225,9 @@ def test_two_processes_may_share_a_results_folder(whole: tuple[Path, Path], tmp_
         assert process.returncode == 0, told.decode()
     assert contents(tmp_path / "predictions") == contents(results / "predictions")
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("recipe", [{"dataset": 3}, {"dataset": "digits", "model": "small_cnn", "depth": 4}])
+def test_a_checkpoint_whose_recipe_is_none_is_the_users_mistake(recipe: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=r"the recipe in .*weights\.safetensors"):
+        record_of(fresh_checkpoint(0, recipe), Path("weights.safetensors"))
