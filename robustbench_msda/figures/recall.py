@@ -1,4 +1,4 @@
-"""The change of every class's recall, sorted: figure 2 of the class-dependency paper, a figure a method."""
+"""The change of every class's recall, sorted: figure 2 of the class-dependency paper, a figure a method or for all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from robustbench_msda.figures.drawing import Drawing, file_name
+from robustbench_msda.figures.drawing import MOST_LINES, Drawing, file_name
+from robustbench_msda.figures.recall_map import change_map
 from robustbench_msda.figures.style import DEGRADED, FAINT, IMPROVED, INK, new_figure
 from robustbench_msda.results.aggregates import Absent, label_order, tidy_comparison
 
@@ -26,7 +27,7 @@ CHARACTER = 0.011
 def recall_change(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Drawing]:  # noqa: ARG001
     """Yield for every method the change of recall against its baseline, a bar a class, in percentage points.
 
-    Methods compared with one baseline share their scale.
+    Methods compared with one baseline share their scale; many of them share one heat map.
 
     Raises:
         Absent: nothing was compared.
@@ -36,8 +37,12 @@ def recall_change(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Dr
     if changes.empty:
         raise Absent("no comparison with a baseline")
     for _, group in changes.groupby(["dataset", "model", "baseline"], sort=True):
+        treatments = sorted(group["treatment"].unique(), key=label_order)
+        if len(treatments) > MOST_LINES and group["subset"].nunique() <= MOST_NAMED:
+            yield change_map(group, treatments)
+            continue
         limits = common_limits(group)
-        for treatment in sorted(group["treatment"].unique(), key=label_order):
+        for treatment in treatments:
             yield one_change(group[group["treatment"] == treatment], limits)
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic_scores import CORRUPTIONS, scores_frame
+from synthetic_scores import CORRUPTIONS, comparison_frame, scores_frame
 
 from robustbench_msda.figures import FIGURES
 from robustbench_msda.figures.attack import attack_curves
 from robustbench_msda.figures.corruption import corruption_by_severity, corruption_heatmap
 from robustbench_msda.figures.drawing import MOST_LINES, Drawing, in_parts
+from robustbench_msda.figures.recall import recall_change
 from robustbench_msda.figures.style import LineStyle, new_figure
 
 Figures = Callable[[pd.DataFrame, pd.DataFrame], Iterator[Drawing]]
@@ -79,7 +80,23 @@ def test_many_methods_go_down_the_heat_map_few_across(frame: pd.DataFrame) -> No
 def test_all_figures_of_many_methods_are_written_without_a_warning(frame: pd.DataFrame, tmp_path: Path) -> None:
     from robustbench_msda.figures import build_figures
 
-    names = [name for name in FIGURES if name != "recall_change"]
-    built = build_figures(frame, frame.iloc[:0], tmp_path, names)
+    built = build_figures(frame, comparison_frame(frame), tmp_path)
     assert built.skipped == {}
-    assert len(built.paths) >= 2 * len(names)
+    assert {path.name.partition(".")[0] for path in built.paths} == set(FIGURES)
+
+
+def test_recall_changes_of_many_methods_are_one_map(frame: pd.DataFrame) -> None:
+    comparison = comparison_frame(frame)
+    (drawing,) = recall_change(frame, comparison)
+    axes = drawing.figure.axes[0]
+    rows, columns = (
+        [text.get_text() for text in labels] for labels in (axes.get_yticklabels(), axes.get_xticklabels())
+    )
+    assert rows == METHODS[1:]
+    cells = {text.get_position(): text for text in axes.texts}
+    changes = comparison[comparison["metric"] == "recall_change"]
+    assert len(cells) == len(changes) == len(rows) * len(columns)
+    for change in changes.itertuples():
+        text = cells[columns.index(change.subset) + 0.5, rows.index(change.treatment) + 0.5]
+        assert text.get_text().replace("−", "-") == f"{100 * change.value:+.1f}"
+        assert (text.get_fontweight() == "bold") == (change.significant == "yes")
