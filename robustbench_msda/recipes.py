@@ -35,6 +35,7 @@ class Recipe(BaseModel):
         momentum: of SGD.
         nesterov: whether the momentum is Nesterov's.
         weight_decay: of every parameter.
+        clip_norm: what the norm of all gradients together is cut to; 0 cuts nothing.
         schedule: cosine to ``final_lr``, or a step at each milestone.
         milestones: fractions of the training run, for ``multi_step``.
         gamma: the factor at each milestone.
@@ -63,6 +64,7 @@ class Recipe(BaseModel):
     momentum: float = Field(0.9, ge=0.0, lt=1.0)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0.0)
+    clip_norm: float = Field(0.0, ge=0.0)
     schedule: Literal["cosine", "multi_step"] = "cosine"
     milestones: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
     gamma: float = Field(0.1, gt=0.0)

@@ -25,6 +25,7 @@ OTHER: dict[str, object] = {
     "momentum": 0.8,
     "nesterov": False,
     "weight_decay": 1e-4,
+    "clip_norm": 1.0,
     "schedule": "multi_step",
     "milestones": (0.5,),
     "gamma": 0.2,

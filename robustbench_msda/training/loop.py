@@ -118,6 +118,8 @@ def train_step(
         share = loss * (len(batch.images) / size)
         share.backward()
         total += share.detach()
+    if recipe.clip_norm:
+        torch.nn.utils.clip_grad_norm_(run.model.parameters(), recipe.clip_norm)
     run.optimizer.step()
     if run.average is not None:
         run.average.update_parameters(run.model)

@@ -208,6 +208,23 @@ def test_the_average_is_an_exponential_one_of_the_weights_after_each_step(digits
     assert not torch.equal(parameters(state.kept_model(run))[0], seen[-1][0])
 
 
+@pytest.mark.parametrize("norm", [0.01, 1e6])
+def test_gradients_are_cut_to_a_norm(digits: Dataset, plain: str, norm: float) -> None:
+    """A step of plain descent at rate 1 is the gradient: as long as the norm asked for, or as without one."""
+    moved = []
+    for asked in (0.0, norm):
+        recipe = recipe_of(model=plain, momentum=0.0, weight_decay=0.0, lr=1.0, clip_norm=asked)
+        run = state.start(recipe, digits, CPU)
+        before = [weight.detach().clone() for weight in run.model.parameters()]
+        loop.train_step(run, recipe, augmentations.parse("vanilla"), epoch(recipe, digits)[0], [stream("test")])
+        moved.append(
+            torch.cat([(a - b).flatten() for a, b in zip(run.model.parameters(), before, strict=True)]).detach()
+        )
+    free, cut = moved
+    assert float(cut.norm()) == pytest.approx(min(norm, float(free.norm())), rel=1e-4)
+    torch.testing.assert_close(cut / cut.norm(), free / free.norm(), rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("replicas", [2, 3])
 def test_replicas_give_the_gradient_of_the_whole_batch(digits: Dataset, plain: str, replicas: int) -> None:
     """Without batch norm, crops and mixing, which act inside a replica, parts of unequal size make no difference."""
