@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from robustbench_msda import augmentations
 from robustbench_msda.augmentations.base import Augmentation
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.errors import UserError
-from robustbench_msda.files import write_text
+from robustbench_msda.files import write_text, write_whole
 from robustbench_msda.models.checkpoints import Checkpoint, save
 from robustbench_msda.prediction import predict
 from robustbench_msda.progress import Progress, silent
@@ -39,6 +40,8 @@ CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
 STATE = "state.pt"
 TEST_BATCH = 500
+BAD_BATCH = "not_finite.safetensors"
+BATCH_FIELDS = ("images", "targets", "index")
 
 
 def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", progress: Progress = silent) -> Checkpoint:
@@ -64,9 +67,12 @@ def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", pro
     resume(run, recipe, out / STATE)
     while run.epoch < recipe.epochs:
         began = time.perf_counter()
-        loss = train_epoch(run, recipe, augmentation, data, progress)
+        try:
+            loss = train_epoch(run, recipe, augmentation, data, progress)
+        except LossNotFinite as stopped:
+            raise kept_batch(stopped, recipe, out) from None
         seconds = time.perf_counter() - began
-        error = checked_error(run, dataset, recipe, loss, out)
+        error = checked_error(run, dataset, recipe, out)
         run.epoch += 1
         run.rows.append(
             {
@@ -86,11 +92,41 @@ def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", pro
     return checkpoint
 
 
+class LossNotFinite(Exception):
+    """The loss of a global batch was not finite.
+
+    Attributes:
+        batches: the batch, a part a replica, before the augmentation.
+    """
+
+    def __init__(self, batches: list[Batch]) -> None:
+        super().__init__(f"step {batches[0].step}")
+        self.batches = batches
+
+
+def kept_batch(stopped: LossNotFinite, recipe: Recipe, out: Path) -> UserError:
+    """Return what to tell the user of a loss that is not finite, after the batch was written to ``out``."""
+    first = stopped.batches[0]
+    tensors = {name: torch.cat([getattr(batch, name) for batch in stopped.batches]) for name in BATCH_FIELDS}
+    write_whole(
+        out / BAD_BATCH, lambda path: save_file({name: each.cpu().contiguous() for name, each in tensors.items()}, path)
+    )
+    return UserError(
+        f"{out}: the loss of step {first.step + 1} is not finite; its batch is in {BAD_BATCH}; "
+        f"lower lr (it is {recipe.lr}) or set clip_norm"
+    )
+
+
 def train_epoch(run: Run, recipe: Recipe, augmentation: Augmentation, data: TrainingData, progress: Progress) -> float:
-    """Train ``run`` for one pass over ``data`` and return the mean loss of its images."""
+    """Train ``run`` for one pass over ``data`` and return the mean loss of its images.
+
+    Raises:
+        LossNotFinite: the loss of a batch is not; it is noticed a step later, so that no step waits for the last one.
+    """
     run.model.train()
     device = data.padded.device
     rngs = [stream("augmentation", recipe.seed, run.epoch, replica) for replica in range(recipe.replicas)]
+    unseen: list[tuple[list[Batch], Tensor]] = []
     total, count = torch.zeros((), device=device), 0
     last = epoch_steps(recipe, len(data.labels)) * recipe.epochs
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -98,10 +134,22 @@ def train_epoch(run: Run, recipe: Recipe, augmentation: Augmentation, data: Trai
         torch.manual_seed(seed("model", recipe.seed, run.epoch))
         for batches in epoch_batches(recipe, data, run.epoch):
             size = sum(len(batch.images) for batch in batches)
-            total += train_step(run, recipe, augmentation, batches, rngs) * size
+            loss = train_step(run, recipe, augmentation, batches, rngs)
+            total += loss * size
             count += size
+            unseen.append((batches, loss))
+            if len(unseen) > 1:
+                check_finite(*unseen.pop(0))
             progress(batches[0].step + 1, last, f"epoch {run.epoch + 1}/{recipe.epochs}")
+    for batches, loss in unseen:
+        check_finite(batches, loss)
     return float(total) / count
+
+
+def check_finite(batches: list[Batch], loss: Tensor) -> None:
+    """Raise ``LossNotFinite`` for these batches if their ``loss`` is not finite."""
+    if not math.isfinite(float(loss)):
+        raise LossNotFinite(batches)
 
 
 def train_step(
@@ -142,15 +190,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def checked_error(run: Run, dataset: Dataset, recipe: Recipe, loss: float, out: Path) -> float:
-    """Return the test error after an epoch, or raise ``UserError``: the loss or an answer is not finite."""
-    remedy = f"in epoch {run.epoch + 1}; lower lr (it is {recipe.lr})"
-    if not math.isfinite(loss):
-        raise UserError(f"{out}: the loss is not finite {remedy}")
+def checked_error(run: Run, dataset: Dataset, recipe: Recipe, out: Path) -> float:
+    """Return the test error after an epoch, or raise ``UserError``: an answer is not finite."""
     try:
         return test_error(run, dataset, recipe)
     except UserError as error:
-        raise UserError(f"{out}: {error}; {remedy}") from None
+        raise UserError(f"{out}: {error}; in epoch {run.epoch + 1}; lower lr (it is {recipe.lr})") from None
 
 
 def test_error(run: Run, dataset: Dataset, recipe: Recipe) -> float:

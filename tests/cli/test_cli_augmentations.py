@@ -20,6 +20,13 @@ POLICY = Path(__file__).parents[1] / "golden" / "fast_autoaugment_policy.json"
 FULL = {"fast_autoaugment": f"fast_autoaugment(policy='{POLICY}')"}
 
 
+# One network a family.
+NETWORKS = [
+    *("small_cnn", "resnet56_projection", "wrn_28_2", "wrn_28_2_snu", "preact_resnet18_fmix"),
+    *("resnext29_4x24d", "densenet_bc_100_12", "allconvnet", "pyramidnet110_a64"),
+]
+
+
 @pytest.fixture
 def squares(tmp_path: Path) -> Path:
     """Return a data folder that holds ``squares``: 24 + 4 pictures of 16x16 in two classes, and stylised copies."""
@@ -50,6 +57,19 @@ def test_every_name_trains_a_network(name: str, squares: Path, tmp_path: Path) -
     assert kept.recipe is not None
     assert kept.recipe["augmentation"] == canonical(text)
     assert all(tensor.isfinite().all() for tensor in kept.state.values())
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_a_network_of_every_family_is_trained_saved_and_evaluated(
+    model: str, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, place = tmp_path / "run", ["--data-dir", str(squares), "--device", "cpu"]
+    settings = ["--set", "batch_size=12", "--set", "crop_padding=0", "--epochs", "1", "--out", str(out)]
+    assert status(["train", "squares", "--model", model, *settings, *place]) == 0
+    results = str(tmp_path / "results")
+    assert status(["evaluate", str(out), "--benchmarks", "clean", "--results", results, *place]) == 0
+    assert status(["score", "--results", results]) == 0
+    assert load(out / "checkpoint.safetensors").fingerprint in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 from training_runs import PLAIN, RECIPES, Stopping, fingerprint_of, fit, names, plain_network, recipe_of, rows
 
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UserError
 from robustbench_msda.models.checkpoints import load, network
 from robustbench_msda.recipes import Recipe
-from robustbench_msda.training import train
+from robustbench_msda.records import Batch
+from robustbench_msda.training import loop, train
 
 
 def test_a_run_leaves_a_checkpoint_that_describes_itself_and_a_log(tmp_path: Path) -> None:
@@ -81,6 +84,32 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept(tmp_path: Path, m
         assert all(tensor.isfinite().all() for tensor in kept["model"].values())
         assert all(math.isfinite(row["train_loss"]) for row in kept["rows"])
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize(("replicas", "step"), [(1, 0), (1, 4), (2, 2), (1, 8)])
+def test_the_batch_whose_loss_is_no_number_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicas: int, step: int
+) -> None:
+    """The very batch, also where it is the last of its epoch: an epoch has three."""
+    taken: list[Tensor] = []
+    real = loop.train_step
+
+    def failing(run: object, recipe: object, method: object, batches: list[Batch], rngs: object) -> Tensor:
+        loss = real(run, recipe, method, batches, rngs)
+        if batches[0].step != step:
+            return loss
+        taken.append(torch.cat([batch.images for batch in batches]))
+        return loss * float("nan")
+
+    monkeypatch.setattr(loop, "train_step", failing)
+    with pytest.raises(UserError, match=rf"the loss of step {step + 1} is not finite; its batch is in not_finite"):
+        train(recipe_of(replicas=replicas), Path(), tmp_path)
+    kept = load_file(tmp_path / "not_finite.safetensors")
+    assert torch.equal(kept["images"], taken[0])
+    assert len(kept["targets"]) == len(kept["index"]) == len(taken[0])
+    epochs = step // 3
+    assert (tmp_path / "state.pt").exists() == (epochs > 0)
+    assert len(rows(tmp_path) if epochs else []) == epochs
 
 
 def test_bfloat16_trains_float32_weights(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
