@@ -49,8 +49,7 @@ def step(text: str) -> Callable[[], None]:
     )
     device = torch.device("cpu")
     run = start(recipe, replace(open_dataset("digits", Path()), side=SIDE), device)
-    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE + 8, SIDE + 8, 3), dtype=np.uint8)
-    data = TrainingData(torch.from_numpy(pixels), torch.arange(BATCH) % 10, 10, (SIDE, SIDE))
+    data = noise(BATCH)
     augmentation, rngs = augmentations.parse(recipe.augmentation), [stream("perf", 0)]
 
     def work() -> None:
@@ -58,3 +57,9 @@ def step(text: str) -> Callable[[], None]:
             train_step(run, recipe, augmentation, batches, rngs)
 
     return work
+
+
+def noise(count: int) -> TrainingData:
+    """Return ``count`` images of noise in ten classes, with room for the crop."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, SIDE + 8, SIDE + 8, 3), dtype=np.uint8)
+    return TrainingData(torch.from_numpy(pixels), torch.arange(count) % 10, 10, (SIDE, SIDE))
