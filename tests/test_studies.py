@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from robustbench_msda import augmentations
+from robustbench_msda.augmentations.dropmix import DropMix
 from robustbench_msda.errors import MissingData, UserError
 from robustbench_msda.recipes import PRESETS
 from robustbench_msda.studies import load_study, methods
@@ -107,3 +109,36 @@ def test_committed_studies_are_whole_and_open_with_claim_command_and_cost(path: 
     head = path.read_text()
     for word in ("# Question:", "# Command:", "# Cost:", "# Expect:"):
         assert word in head
+
+
+RATES = {
+    "wrn_28_2_snu": {"mixup": 0.4, "cutmix": 0.5, "puzzlemix": 0.2},
+    "preact_resnet18": {"mixup": 0.3, "cutmix": 0.3, "puzzlemix": 0.1},
+    "preact_resnet34": {"mixup": 0.4, "cutmix": 0.4, "puzzlemix": 0.1},
+    "preact_resnet50": {"mixup": 0.4, "cutmix": 0.4, "puzzlemix": 0.2},
+}
+
+
+def test_the_class_dependency_study_is_the_papers_grid() -> None:
+    """Lee et al. 2023: four networks, five seeds, three methods with and without DropMix at the rates they print."""
+    recipes = load_study(EVALUATIONS / "classdep.toml").recipes()
+    assert len(recipes) == 4 * 5 * 7
+    assert {(r.dataset, r.epochs, r.lr, r.weight_decay, r.batch_size) for r in recipes} == {
+        ("cifar100", 300, 0.2, 5e-4, 100)
+    }
+    found: dict[str, dict[str, float]] = {}
+    for recipe in recipes:
+        method = augmentations.parse(recipe.augmentation)
+        if isinstance(method, DropMix):
+            name = methods(recipe.augmentation)[1]
+            found.setdefault(recipe.model, {})[name] = method.rate
+    assert found == RATES
+
+
+@pytest.mark.parametrize("scale", ["small", "smoke"])
+def test_the_scales_of_the_class_dependency_study_are_grids_of_their_own(scale: str) -> None:
+    study = load_study(EVALUATIONS / "classdep.toml").scaled(scale)
+    recipes = study.recipes()
+    assert study.name == f"classdep-{scale}"
+    assert {recipe.model for recipe in recipes} == {"resnet20"}
+    assert len(recipes) == {"small": 20, "smoke": 7}[scale]
