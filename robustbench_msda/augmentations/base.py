@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robustbench_msda.errors import UserError
 from robustbench_msda.records import Batch
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -73,3 +74,9 @@ def require(condition: bool, expected: str, found: object) -> None:
 def require_method(method: object, field: str) -> None:
     """Raise ``ValueError`` unless ``method`` is an augmentation: for the fields of methods made of others."""
     require(isinstance(method, Augmentation), f"an augmentation such as {field}=cutmix", method)
+
+
+def require_fit(method: Augmentation, model: nn.Module, images: Tensor) -> None:
+    """Raise ``UserError`` where ``method`` refuses ``images`` (B, C, H, W): for those who did not ask before."""
+    if reason := method.refusal(model, (images.shape[-2], images.shape[-1])):
+        raise UserError(reason)

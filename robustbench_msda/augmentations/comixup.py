@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robustbench_msda.augmentations.base import Augmentation, Criterion, require
+from robustbench_msda.augmentations.base import Augmentation, Criterion, require, require_fit
 from robustbench_msda.augmentations.comixup_labelling import BLOCKS, Problem, labelling
 from robustbench_msda.augmentations.comixup_solver import GRID
 from robustbench_msda.augmentations.gradients import gradient_saliency, input_gradient
-from robustbench_msda.errors import UserError
 from robustbench_msda.records import Batch
 
 WINDOW = 8
@@ -130,10 +129,7 @@ class CoMixup(Augmentation):
         Raises:
             UserError: a side of the images does not divide by 4.
         """
-        height, width = batch.images.shape[-2:]
-        reason = self.refusal(model, (height, width))
-        if reason:
-            raise UserError(reason)
+        require_fit(self, model, batch.images)
         if self.clean_weight == 0:
             mixed = self.mixed(batch, gradient_saliency(input_gradient(model, batch, criterion)), rng)
             return criterion(model(mixed.images), mixed.targets)

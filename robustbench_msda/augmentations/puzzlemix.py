@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from robustbench_msda.augmentations.base import Augmentation, Criterion, draw_partner, require
+from robustbench_msda.augmentations.base import Augmentation, Criterion, draw_partner, require, require_fit
 from robustbench_msda.augmentations.gradients import gradient_saliency, input_gradient
 from robustbench_msda.augmentations.puzzlemix_solver import ITERATIONS, Energy, best_masks
 from robustbench_msda.augmentations.puzzlemix_transport import transport
-from robustbench_msda.errors import UserError
 from robustbench_msda.records import Batch
 
 POOLED_SIDE = 4
@@ -200,10 +199,7 @@ class PuzzleMix(Augmentation):
         Raises:
             UserError: images have an odd side.
         """
-        height, width = batch.images.shape[-2:]
-        reason = self.refusal(model, (height, width))
-        if reason:
-            raise UserError(reason)
+        require_fit(self, model, batch.images)
         saliency = gradient_saliency(input_gradient(model, batch, criterion))
         mixed = self.mix(batch, saliency, rng)
         return criterion(model(mixed.images), mixed.targets)
