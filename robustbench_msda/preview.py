@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -38,6 +39,12 @@ UNMIXED = 12
 DPI = 100
 # More methods than these are shown in two columns.
 LONGEST = 6
+# The same pictures give the same file: no date, no version.
+UNDATED: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
 
 
 @dataclass(frozen=True)
@@ -71,22 +78,14 @@ def preview(texts: Sequence[str], pictures: Sequence[Path], out: Path, *, size: 
         UserError: an augmentation cannot be read or cannot take this size, or a file is no picture or cannot be
             written.
     """
+    kind = out.suffix[1:].lower()
+    if kind not in FigureCanvasBase.get_supported_filetypes():
+        raise UserError(f"--out {out}: expected a picture such as grid.png or grid.svg")
     images = opened(pictures, size)
     shown = [show(text, images, seed) for text in texts]
     with style():
         figure = grid(shown, images)
-        if out.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
-            raise UserError(f"--out {out}: expected a picture such as grid.png or grid.svg")
-        kind = out.suffix[1:].lower()
         write_whole(out, lambda path: figure.savefig(path, format=kind, dpi=DPI, metadata=UNDATED.get(kind)))
-
-
-# The same pictures give the same file: no date, no version.
-UNDATED: dict[str, dict[str, str | None]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
-}
 
 
 def opened(pictures: Sequence[Path], size: int) -> Tensor:

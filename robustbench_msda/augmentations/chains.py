@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from robustbench_msda.augmentations.base import require
-from robustbench_msda.augmentations.operations import apply
+from robustbench_msda.augmentations.operations import apply, as_bytes
 
 # In the authors' order. Colour, contrast, brightness and sharpness are left out: ImageNet-C tests them.
 OPERATIONS = (
@@ -94,8 +93,7 @@ def run_chains(images: Tensor, chains: Chains) -> Tensor:
         images: (B, C, H, W) in [0, 1], rounded to grey levels here; rows are a multiple of B.
         chains: what each row goes through.
     """
-    grey = images.mul(255).round_().to(torch.uint8)
-    rows = grey.repeat(len(chains.names) // len(images), 1, 1, 1)
+    rows = as_bytes(images).repeat(len(chains.names) // len(images), 1, 1, 1)
     for names, magnitudes in zip(chains.names.T, chains.magnitudes.T, strict=True):
         rows = apply(rows, names.tolist(), magnitudes)
     return rows

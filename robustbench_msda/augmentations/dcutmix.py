@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_msda.augmentations.base import InputMixing
 from robustbench_msda.augmentations.rectangles import patchwork, visible_shares
-from robustbench_msda.augmentations.several_images import blend_targets, check_dirichlet, draw_partners, draw_shares
+from robustbench_msda.augmentations.several_images import SeveralImages, blend_targets, draw_partners, draw_shares
 from robustbench_msda.records import Batch
 
 
@@ -61,17 +60,11 @@ def draw_boxes(batch: Batch, k: int, alpha: float, rng: np.random.Generator) -> 
 
 
 @dataclass(frozen=True)
-class DCutMix(InputMixing):
+class DCutMix(SeveralImages):
     """CutMix of k images by nested boxes per image, areas ~ Dirichlet(α, ..., α); labels follow the exact areas.
 
     The probability p of the authors' code is ``dropmix(1 - p, of=dcutmix)`` here.
     """
-
-    k: int = 3
-    alpha: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        check_dirichlet(self.k, self.alpha)
 
     def mix(self, batch: Batch, rng: np.random.Generator) -> Batch:
         """Return the batch with the boxes of k - 1 partners pasted one into the other."""

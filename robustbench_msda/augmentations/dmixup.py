@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustbench_msda.augmentations.base import InputMixing
-from robustbench_msda.augmentations.several_images import blend_targets, check_dirichlet, draw_partners, draw_shares
+from robustbench_msda.augmentations.several_images import SeveralImages, blend_targets, draw_partners, draw_shares
 from robustbench_msda.records import Batch
 
 
@@ -29,14 +28,8 @@ def dmixup(images: Tensor, partners: Tensor, shares: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DMixup(InputMixing):
+class DMixup(SeveralImages):
     """Mixup of k images, shares ~ Dirichlet(α, ..., α) per image; k = 2 is Mixup with a λ per image."""
-
-    k: int = 3
-    alpha: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        check_dirichlet(self.k, self.alpha)
 
     def mix(self, batch: Batch, rng: np.random.Generator) -> Batch:
         """Return the batch with k images and their targets averaged with the same shares."""

@@ -62,6 +62,11 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
+def as_bytes(images: Tensor) -> Tensor:
+    """Return ``images`` of [0, 1] rounded to uint8: exact where they came from bytes, as the recipe's crops do."""
+    return (images * 255).round_().to(torch.uint8)
+
+
 def apply(images: Tensor, names: Sequence[str], magnitudes: NDArray[np.float64]) -> Tensor:
     """Return ``images`` with row b put through operation ``names[b]`` at ``magnitudes[b]``, (B, C, H, W) uint8.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robustbench_msda.augmentations.base import Augmentation, Criterion
+from robustbench_msda.augmentations.operations import as_bytes
 from robustbench_msda.records import Batch
 
 Names = NDArray[np.str_]
@@ -46,11 +46,6 @@ class ImagePolicy(Augmentation):
         """Return the loss of the changed images; targets stay as they are."""
         changed = self.change(as_bytes(batch.images), rng)
         return criterion(model(as_floats(changed)), batch.targets)
-
-
-def as_bytes(images: Tensor) -> Tensor:
-    """Return ``images`` of [0, 1] rounded to uint8: exact where they came from bytes, as the recipe's crops do."""
-    return (images * 255).round_().to(torch.uint8)
 
 
 def as_floats(images: Tensor) -> Tensor:

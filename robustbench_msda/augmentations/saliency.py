@@ -11,7 +11,7 @@ from collections import Counter
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 HALF_SIDES = (12, 24, 48, 28, 56, 112)
 LUMA = (9798.0, 19235.0, 3735.0)  # Red, green and blue of ITU-R BT.601 in 2^-15, as OpenCV's 8-bit grey.
@@ -29,7 +29,7 @@ def grey(images: Tensor) -> Tensor:
 
 def smooth(levels: Tensor) -> Tensor:
     """Return (B, H, W) blurred with the binomial 3x3 kernel, mirrored at the border, rounded half up."""
-    padded = F.pad(levels[:, None], (1, 1, 1, 1), mode="reflect")[:, 0]
+    padded = functional.pad(levels[:, None], (1, 1, 1, 1), mode="reflect")[:, 0]
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     sums = rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]
     return ((sums + 8) / 16).floor_()
@@ -68,7 +68,9 @@ def saliency(images: Tensor) -> Tensor:
         images: (B, C, H, W) in [0, 1], not normalised; each side 2 or more. Three channels are red, green and blue.
     """
     levels = smooth(smooth(grey(images))).permute(1, 2, 0).contiguous()
-    integral = F.pad(levels.int(), (0, 0, 1, 0, 1, 0)).cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
+    integral = (
+        functional.pad(levels.int(), (0, 0, 1, 0, 1, 0)).cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
+    )
     brighter, darker = torch.zeros_like(levels, dtype=torch.int32), torch.zeros_like(levels, dtype=torch.int32)
     # All windows that reach over the whole image are one window.
     for half, times in Counter(min(half, max(levels.shape[:2])) for half in HALF_SIDES).items():

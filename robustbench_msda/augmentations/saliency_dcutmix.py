@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustbench_msda.augmentations.base import InputMixing
 from robustbench_msda.augmentations.dcutmix import draw_boxes
 from robustbench_msda.augmentations.rectangles import patchwork, visible_shares
 from robustbench_msda.augmentations.saliency import peaks
-from robustbench_msda.augmentations.several_images import blend_targets, check_dirichlet, draw_partners
+from robustbench_msda.augmentations.several_images import SeveralImages, blend_targets, draw_partners
 from robustbench_msda.records import Batch
 
 
@@ -40,14 +39,8 @@ def shifts(rows: Tensor, columns: Tensor, boxes: Tensor, height: int, width: int
 
 
 @dataclass(frozen=True)
-class SaliencyDCutMix(InputMixing):
+class SaliencyDCutMix(SeveralImages):
     """DCutMix whose patches are cut around the most salient pixel of their image; labels follow the exact areas."""
-
-    k: int = 3
-    alpha: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        check_dirichlet(self.k, self.alpha)
 
     def mix(self, batch: Batch, rng: np.random.Generator) -> Batch:
         """Return the batch with the salient patches of k - 1 partners pasted one into the other."""

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustbench_msda.augmentations.base import draw_partner, require
+from robustbench_msda.augmentations.base import InputMixing, draw_partner, require
 from robustbench_msda.records import Batch
 
 
-def check_dirichlet(k: int, alpha: float) -> None:
-    """Raise ``ValueError`` unless ``k`` images can be shared out by a symmetric Dirichlet of parameter ``alpha``."""
-    require(isinstance(k, int) and k >= 2, "a whole k >= 2, the number of images", k)
-    require(0 < alpha < math.inf, "a finite alpha > 0", alpha)
+@dataclass(frozen=True)
+class SeveralImages(InputMixing):
+    """The base class of methods that mix k images by shares ~ Dirichlet(α, ..., α) for each image."""
+
+    k: int = 3
+    alpha: float = 1 / 3
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.k, int) and self.k >= 2, "a whole k >= 2, the number of images", self.k)
+        require(0 < self.alpha < math.inf, "a finite alpha > 0", self.alpha)
 
 
 def draw_partners(batch: Batch, k: int, rng: np.random.Generator) -> Tensor:

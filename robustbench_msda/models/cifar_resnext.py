@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robustbench_msda.models.initialisation import initialise
+from robustbench_msda.models.projection_resnet import projection
 from robustbench_msda.models.registration import check_untrained
 
 STEM = 64
@@ -28,7 +29,7 @@ class GroupedBottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(inner)
         self.conv3 = nn.Conv2d(inner, channels_out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels_out)
-        self.shortcut = None if channels_in == channels_out else _projection(channels_in, channels_out, stride)
+        self.shortcut = None if channels_in == channels_out else projection(channels_in, channels_out, stride)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the block's answer to (B, C, H, W)."""
@@ -59,11 +60,6 @@ class CifarResNeXt(nn.Module):
         hidden = self.stage3(self.stage2(self.stage1(hidden)))
         logits: Tensor = self.linear(hidden.mean((2, 3)))
         return logits
-
-
-def _projection(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
-    convolution = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out))
 
 
 def _stage(channels_in: int, channels_out: int, inner: int, groups: int, stride: int) -> nn.Sequential:

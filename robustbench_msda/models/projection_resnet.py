@@ -26,7 +26,7 @@ class ProjectionBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels_out)
         same = channels_in == channels_out
-        self.shortcut = None if same else _projection(channels_in, channels_out, stride)
+        self.shortcut = None if same else projection(channels_in, channels_out, stride)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the block's answer to (B, C, H, W)."""
@@ -58,7 +58,8 @@ class ProjectionResNet(nn.Module):
         return logits
 
 
-def _projection(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
+def projection(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
+    """Return the shortcut of option B: a 1x1 convolution with batch norm."""
     convolution = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out))
 

@@ -5,11 +5,10 @@ import pytest
 import torch
 from torchvision.transforms import AutoAugment
 
-from robustbench_msda.augmentations.operations import OPERATIONS
+from robustbench_msda.augmentations.operations import OPERATIONS, as_bytes
 from robustbench_msda.augmentations.policies import (
     PUBLISHED_NAMES,
     SIGNED,
-    as_bytes,
     as_floats,
     draw_signs,
     level_magnitudes,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_msda.augmentations.several_images import blend_targets, check_dirichlet, draw_partners, draw_shares
+from robustbench_msda.augmentations.several_images import SeveralImages, blend_targets, draw_partners, draw_shares
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
 
@@ -41,4 +41,4 @@ def test_shares_of_an_image_that_occurs_twice_add_up() -> None:
 @pytest.mark.parametrize(("k", "alpha"), [(1, 1.0), (2.0, 1.0), ("3", 1.0), (3, 0.0), (3, math.nan), (3, math.inf)])
 def test_fields_are_checked(k: object, alpha: float) -> None:
     with pytest.raises(ValueError, match="expected a whole k >= 2|expected a finite alpha > 0"):
-        check_dirichlet(k, alpha)  # type: ignore[arg-type]
+        SeveralImages(k, alpha)  # type: ignore[arg-type]
