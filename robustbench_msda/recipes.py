@@ -27,20 +27,28 @@ class Recipe(BaseModel):
         loss: ``softmax_bce`` is the binary cross-entropy of softmax probabilities, with which the code of PuzzleMix and
             Co-Mixup trains CIFAR.
         label_smoothing: ε: the true class gets 1 − ε + ε/K, the others ε/K; applied before mixing.
-        crop_padding: zero padding of the random crop, in pixels; 0 leaves the images where they are.
+        crop: ``padded`` cuts the image out of itself with a border; ``random_resized`` cuts out a part and resizes it
+            (Szegedy et al., CVPR 2015), as ImageNet is trained.
+        crop_padding: zero padding of the padded crop, in pixels; 0 leaves the images where they are.
+        crop_scale: the smallest and largest share of the picture's area that a random resized crop takes.
         flip: the probability of a horizontal flip.
+        color_jitter: brightness, contrast and saturation are scaled by 1 ± this, in random order; 0 for none.
+        lighting: standard deviation of the noise along the principal components of ImageNet's colours (Krizhevsky et
+            al., NeurIPS 2012); 0 for none.
         epochs: passes over the training set.
         batch_size: the global batch, over all replicas.
         lr: the peak learning rate of SGD.
         momentum: of SGD.
         nesterov: whether the momentum is Nesterov's.
-        weight_decay: of every parameter.
+        weight_decay: of every parameter, or of those ``decayed`` names.
+        decayed: ``weights`` spares biases and the scales and shifts of normalisation, as timm does.
         clip_norm: what the norm of all gradients together is cut to; 0 cuts nothing.
         schedule: cosine to ``final_lr``, or a step at each milestone.
         milestones: fractions of the training run, for ``multi_step``.
         gamma: the factor at each milestone.
         final_lr: where the cosine ends.
-        warmup: the fraction of the run over which the rate rises linearly from 0.
+        warmup: the fraction of the run over which the rate rises linearly.
+        warmup_lr: where it rises from.
         precision: ``bfloat16`` is autocast; weights and loss stay float32.
         ema: decay per step of the exponential moving average that is kept; 0 keeps the weights themselves.
         replicas: how many parts a global batch is split into; batch normalisation and mixing act inside a part.
@@ -56,24 +64,37 @@ class Recipe(BaseModel):
     extra_dataset: str = ""
     loss: Literal["cross_entropy", "softmax_bce"] = "cross_entropy"
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    crop: Literal["padded", "random_resized"] = "padded"
     crop_padding: int = Field(4, ge=0)
+    crop_scale: tuple[Annotated[float, Field(gt=0.0, le=1.0)], Annotated[float, Field(gt=0.0, le=1.0)]] = (0.08, 1.0)
     flip: float = Field(0.5, ge=0.0, le=1.0)
+    color_jitter: float = Field(0.0, ge=0.0, lt=1.0)
+    lighting: float = Field(0.0, ge=0.0)
     epochs: int = Field(200, ge=1)
     batch_size: int = Field(128, ge=2)
     lr: float = Field(0.1, gt=0.0)
     momentum: float = Field(0.9, ge=0.0, lt=1.0)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0.0)
+    decayed: Literal["all", "weights"] = "all"
     clip_norm: float = Field(0.0, ge=0.0)
     schedule: Literal["cosine", "multi_step"] = "cosine"
     milestones: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
     gamma: float = Field(0.1, gt=0.0)
     final_lr: float = Field(0.0, ge=0.0)
     warmup: float = Field(0.0, ge=0.0, lt=1.0)
+    warmup_lr: float = Field(0.0, ge=0.0)
     precision: Literal["bfloat16", "float32"] = "float32"
     ema: float = Field(0.0, ge=0.0, lt=1.0)
     replicas: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _smallest_first(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise ValueError("expected the smallest share first")
+        return scale
 
     @field_validator("replicas")
     @classmethod
