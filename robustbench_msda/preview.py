@@ -89,7 +89,9 @@ def preview(texts: Sequence[str], pictures: Sequence[Path], out: Path, *, size: 
 
 
 def opened(pictures: Sequence[Path], size: int) -> Tensor:
-    """Return the middles of pictures, (n, 3, size, size) float32 in [0, 1], their shorter side resized to ``size``.
+    """Return the middles of pictures, (n, C, size, size) float32 in [0, 1], their shorter side resized to ``size``.
+
+    C is 1 where all of them are grey: methods are shown what a network of one channel is trained on.
 
     Args:
         pictures: files; none for scikit-learn's two photographs.
@@ -105,7 +107,8 @@ def opened(pictures: Sequence[Path], size: int) -> Tensor:
         found = np.stack([decode_file(path, view) for path in pictures])
     else:
         found = np.stack([np.asarray(seen(Image.fromarray(each), view)) for each in load_sample_images().images])
-    return torch.from_numpy(found).permute(0, 3, 1, 2).float().div_(255)
+    kept = found[..., :1] if (found == found[..., :1]).all() else found
+    return torch.from_numpy(kept).permute(0, 3, 1, 2).float().div_(255)
 
 
 def show(text: str, images: Tensor, seed: int) -> Shown:
@@ -119,7 +122,7 @@ def show(text: str, images: Tensor, seed: int) -> Shown:
     """
     method = augmentations.parse(text)
     side = (images.shape[2], images.shape[3])
-    if reason := method.refusal(Contrast(len(images)), side):
+    if reason := method.refusal(Contrast(len(images), images.shape[1]), side):
         raise UserError(reason)
     batch = Batch(images, torch.eye(len(images)), torch.arange(len(images)))
     key, masks = mixing_draw(method, batch, seed)
@@ -150,14 +153,14 @@ class Contrast(nn.Module):
     It stands in for a trained one; random weights find every pixel alike.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.full((3, 1, 1), 0.5))
+        self.register_buffer("mean", torch.full((channels, 1, 1), 0.5))
         self.register_buffer("weights", torch.arange(classes) / classes)
         self.layer1, self.layer2 = nn.Identity(), nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (B, K) of ``images`` (B, 3, H, W)."""
+        """Return the logits (B, K) of ``images`` (B, C, H, W)."""
         hidden = self.layer2(self.layer1(images))
         around = functional.avg_pool2d(hidden, 5, stride=1, padding=2, count_include_pad=False)
         contrast: Tensor = (hidden - around).square().mean((1, 2, 3))
@@ -168,7 +171,7 @@ def fed(method: Augmentation, batch: Batch, *key: int) -> tuple[Tensor, Tensor]:
     """Return the images (V·n, C, H, W) a method trains a network on, and the targets (n, K) it asks for."""
     images: list[Tensor] = []
     asked: list[Tensor] = []
-    model = Contrast(batch.targets.shape[1]).train()
+    model = Contrast(batch.targets.shape[1], batch.images.shape[1]).train()
     # In evaluation mode it is only asked for saliency or attacked.
     model.register_forward_pre_hook(
         lambda module, inputs: images.append(inputs[0].detach()) if module.training else None
@@ -242,7 +245,7 @@ def draw_row(row: Shown, axes: Sequence[Axes]) -> None:
 
 
 def draw(axis: Axes, picture: NDArray[np.float32], title: str) -> None:
-    """Draw a picture (H, W, 3), or a mask (H, W) of which white is 1, with its title below."""
+    """Draw a picture (H, W, C), or a mask (H, W) of which white is 1, with its title below."""
     axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_axis_on()
     axis.set(xticks=[], yticks=[])

@@ -66,12 +66,38 @@ def test_what_is_shown_is_a_draw_of_the_method(images: Tensor) -> None:
     np.testing.assert_allclose(shown.targets, expected.targets.numpy())
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_grey_pictures_are_shown_as_a_network_of_one_channel_is_fed(tmp_path: Path, mode: str) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(files):
+        levels = np.random.default_rng(number).integers(0, 256, (28, 28), dtype=np.uint8)
+        Image.fromarray(levels).convert(mode).save(path)
+    images = preview.opened(files, 28)
+    assert images.shape == (3, 1, 28, 28)
+    for text in ("cutmix", "cutout", "augmix", "manifold_mixup", "puzzlemix", "adversarial_training"):
+        shown = preview.show(text, images, 0)
+        assert shown.images.shape[2:] == (28, 28, 1)
+    preview.preview(["cutmix", "augmix"], files, tmp_path / "grid.png", size=28)
+    with Image.open(tmp_path / "grid.png") as drawn:
+        assert drawn.size[0] > 100
+    # One coloured picture among them makes all of them RGB.
+    assert preview.opened([*files, red(tmp_path)], 28).shape == (4, 3, 28, 28)
+
+
+def red(folder: Path) -> Path:
+    picture = np.zeros((28, 28, 3), np.uint8)
+    picture[..., 0] = 255
+    Image.fromarray(picture).save(folder / "red.png")
+    return folder / "red.png"
+
+
 def test_a_picture_is_cut_to_the_middle_square(tmp_path: Path) -> None:
     picture = np.zeros((20, 60, 3), np.uint8)
-    picture[:, 20:40] = 200
+    picture[:, 20:40] = 200, 200, 201
     Image.fromarray(picture).save(tmp_path / "wide.png")
     Image.fromarray(picture.transpose(1, 0, 2)).save(tmp_path / "tall.png")
     cut = preview.opened([tmp_path / "wide.png", tmp_path / "tall.png"], 20)
     assert cut.shape == (2, 3, 20, 20)
     assert float(cut.min()) == pytest.approx(200 / 255)
+    assert float(cut[:, 2].min()) == pytest.approx(201 / 255)
     assert preview.opened([], 24).shape == (2, 3, 24, 24)

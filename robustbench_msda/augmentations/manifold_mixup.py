@@ -65,7 +65,9 @@ def mixed_at(model: nn.Module, images: Tensor, layer: int, partner: Tensor, lam:
     stage = stages(model)[layer - 1]
     hook = stage.register_forward_hook(lambda _module, _inputs, hidden: mixup(hidden, partner, lam))
     try:
-        answer: Tensor = model(images)
+        # What torch.compile made of the network does not know of the hook.
+        with torch.compiler.set_stance("force_eager"):
+            answer: Tensor = model(images)
     finally:
         hook.remove()
     return answer

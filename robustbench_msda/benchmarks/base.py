@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.records import PART_SIZE, Batch, Cell, Predictions, Score, limited, parts
 
+RGB = 3
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -166,8 +168,20 @@ class OnTestImages:
         return 1
 
 
+def colour_missing(what: str, setting: Setting) -> Missing | None:
+    """Return that ``what`` is not defined for grey images, where the data set's are."""
+    if setting.dataset.channels == RGB:
+        return None
+    return Missing(
+        f"no {what} for grey images, they are defined on RGB",
+        "prepare the pictures as RGB, which class folders make them, under a name of your own",
+    )
+
+
 def size_missing(what: str, tables: Iterable[Collection[int]], setting: Setting) -> Missing | None:
-    """Return that ``what`` is not defined for images of this side: it is for those that every one of ``tables`` has."""
+    """Return that ``what`` is not defined for these images: it is for RGB, of the sides every one of ``tables`` has."""
+    if missing := colour_missing(what, setting):
+        return missing
     side, sides = setting.dataset.side, sorted(set.intersection(*map(set, tables)))
     if side in sides:
         return None

@@ -129,9 +129,9 @@ class MadeThreeD(MadeCorruptions):
 
     def needs(self, setting: Setting) -> Missing | None:
         """Return what is missing: what codes videos, or severities that fit the images."""
-        if not can_read_videos():
-            return Missing("PyAV, which codes videos, is not installed", f"run: {INSTALL}")
-        return super().needs(setting)
+        if missing := super().needs(setting):
+            return missing
+        return None if can_read_videos() else Missing("PyAV, which codes videos, is not installed", f"run: {INSTALL}")
 
     def unasked(self, setting: Setting) -> Missing | None:  # noqa: ARG002
         """Return that it takes long."""

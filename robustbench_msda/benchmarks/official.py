@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from robustbench_msda.benchmarks.base import Basis, Missing, Setting, as_network_input, part_cells
+from robustbench_msda.benchmarks.base import Basis, Missing, Setting, as_network_input, colour_missing, part_cells
 from robustbench_msda.data.check_folders import listing, place
 from robustbench_msda.data.check_survey import benchmark_folder
 from robustbench_msda.data.downloads import DOWNLOADS
@@ -93,7 +93,9 @@ class OfficialFiles(ABC):
         return found
 
     def needs(self, setting: Setting) -> Missing | None:
-        """Return what is missing where there are no files of any condition."""
+        """Return what is missing where there are no files of any condition, or the data set is grey and they RGB."""
+        if missing := colour_missing("official files", setting):
+            return missing
         if any(self.has(condition, level, setting) for condition in self.conditions for level in self.levels):
             return None
         names = dict.fromkeys(filter(None, (self.files, self.official)))

@@ -29,8 +29,9 @@ def data() -> None:
 def prepare(name: str, source: Path, data_dir: Path) -> None:
     """Bring the data set NAME into the data folder, memory-mappable.
 
-    The source is the official CIFAR folder or archive, class folders (train|test)/<class>/*.png|jpg as a folder, zip or
-    tar, or arrays {train,test}/images.npy, labels.npy and classes.txt. Any other NAME makes a data set of your own.
+    The source is the official CIFAR folder or archive, the four idx files of Fashion-MNIST or, beside classes.txt, of a
+    set like it, class folders (train|test)/<class>/*.png|jpg as a folder, zip or tar, or arrays
+    {train,test}/images.npy, labels.npy and classes.txt. Any other NAME makes a data set of your own.
     """
     from robustbench_msda.cli.display import progress
     from robustbench_msda.data.prepare import prepare as prepare_data

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from robustbench_msda.data.datasets import Dataset, dataset_name, open_dataset
-from robustbench_msda.data.known import DATASETS, how_to_get
+from robustbench_msda.data.known import DATASETS, folder_of, how_to_get
 from robustbench_msda.data.stored import META, file_hashes, read_meta, remedy
 from robustbench_msda.errors import DamagedData, MissingData, UserError
 
@@ -42,23 +42,24 @@ def check(data_dir: Path) -> list[DataStatus]:
 
 def check_one(name: str, data_dir: Path) -> DataStatus:
     """Return the status of one data set."""
-    where, get = str(data_dir / name), how_to_get(name)
+    where, get = str(data_dir / folder_of(name)), how_to_get(name)
     try:
         dataset = open_dataset(name, data_dir)
         if dataset.root is None:
             return DataStatus(name, "embedded", "", describe(dataset), get)
         if dataset.view is None:
             _check_hashes(data_dir / name)
+        return DataStatus(name, "found", where, describe(dataset), get)
     except MissingData:
         return DataStatus(name, "not found", where, "not prepared", get)
     except DamagedData as error:
         return DataStatus(name, "damaged", where, str(error), get)
-    return DataStatus(name, "found", where, describe(dataset), get)
 
 
 def describe(dataset: Dataset) -> str:
     """Return one line: side, classes, the images of each split and the range of their class counts."""
-    parts = [f"{len(dataset.classes)} classes, {dataset.side}×{dataset.side}"]
+    grey = " grey" if dataset.channels == 1 else ""
+    parts = [f"{len(dataset.classes)} classes, {dataset.side}×{dataset.side}{grey}"]
     for split in dataset.splits:
         counts = np.bincount(dataset.labels(split), minlength=len(dataset.classes))
         parts.append(f"{split} {counts.sum():,} ({counts.min():,} to {counts.max():,} a class)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from robustbench_msda.data.decoding import IMAGENET_VIEW, View
 from robustbench_msda.data.members import hidden
 from robustbench_msda.data.pictures import SUFFIXES
 from robustbench_msda.data.stored import one_line
@@ -27,20 +28,23 @@ class Listing(NamedTuple):
     labels: NDArray[np.int64]
 
 
-def list_classes(folder: Path, classes: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> Listing:
+def list_classes(
+    folder: Path, classes: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES, others: Collection[str] = ()
+) -> Listing:
     """Return the files of the class folders in ``folder``; a class may have none.
 
     Args:
         folder: what is in it beside folders, and what is hidden, is left aside.
         classes: the names of the folders, in label order.
         suffixes: what the names of files end in, in small letters.
+        others: the names of folders that may lie beside them and are left aside.
 
     Raises:
         DamagedData: a folder is no class, or a file is of another kind.
     """
     try:
         found = {entry.name for entry in os.scandir(folder) if entry.is_dir() and not hidden(entry.name)}
-        check_names(folder, found, classes)
+        check_names(folder, found, classes, others)
         by_class = [_names(folder / name) if name in found else [] for name in classes]
     except OSError as error:
         raise DamagedData(f"{folder}: cannot be read ({one_line(error)}); mend the permissions or the link") from None
@@ -50,17 +54,21 @@ def list_classes(folder: Path, classes: Sequence[str], suffixes: tuple[str, ...]
     return Listing(files, np.repeat(np.arange(len(classes)), [len(names) for names in by_class]))
 
 
-@lru_cache(maxsize=4)
-def clean_listing(folder: Path, classes: tuple[str, ...]) -> Listing:
+@lru_cache(maxsize=8)
+def clean_listing(folder: Path, classes: tuple[str, ...], others: tuple[str, ...] = ()) -> Listing:
     """Return ``list_classes`` of a clean data set, as it was when this process first looked: it is asked for often."""
-    return list_classes(folder, classes)
+    return list_classes(folder, classes, others=others)
 
 
-@lru_cache(maxsize=4)
-def clean_fingerprint(folder: Path, classes: tuple[str, ...]) -> str:
-    """Return the hex SHA-256 of the labels and of every path and size of a clean data set that lies in its files."""
-    listing = clean_listing(folder, classes)
-    return digest([listing.labels.tolist(), sizes(folder, listing.files)])
+@lru_cache(maxsize=8)
+def clean_fingerprint(folder: Path, classes: tuple[str, ...], others: tuple[str, ...], view: View) -> str:
+    """Return the hex SHA-256 of the labels, of every path and size of a clean data set in its files, and of its view.
+
+    The view that came first, ImageNet's own, is left out.
+    """
+    listing = clean_listing(folder, classes, others)
+    seen = [] if view == IMAGENET_VIEW else [[view.side, view.short]]
+    return digest([listing.labels.tolist(), sizes(folder, listing.files), *seen])
 
 
 def sizes(folder: Path, files: Sequence[str]) -> list[tuple[str, int]]:
@@ -75,9 +83,9 @@ def sizes(folder: Path, files: Sequence[str]) -> list[tuple[str, int]]:
         raise DamagedData(f"{folder}: cannot be read ({one_line(error)}); mend the permissions or the link") from None
 
 
-def check_names(folder: Path, found: set[str], classes: Sequence[str]) -> None:
-    """Raise ``DamagedData`` where one of the folders ``found`` is no class."""
-    if strange := sorted(found - set(classes)):
+def check_names(folder: Path, found: set[str], classes: Sequence[str], others: Collection[str] = ()) -> None:
+    """Raise ``DamagedData`` where one of the folders ``found`` is no class, and none of the ``others``."""
+    if strange := sorted(found.difference(classes, others)):
         lost = sorted(set(classes) - found)
         renamed = f", and {lost[0]!r} is missing" if lost else ""
         raise DamagedData(
@@ -106,6 +114,18 @@ def check_missing(
             f"{folder}: {missing.sum():,} of {want.sum():,} files missing, first in class folder "
             f"{classes[first]!r} ({have[first]:,} of {want[first]:,}); {remedy}"
         )
+
+
+def check_total(folder: Path, found: NDArray[np.int64], expected: int, classes: Sequence[str], remedy: str) -> None:
+    """Raise ``DamagedData`` unless there are ``expected`` files in all; other arguments as of ``check_missing``."""
+    if len(found) == expected:
+        return
+    have = np.bincount(found, minlength=len(classes))
+    least, most = int(np.argmin(have)), int(np.argmax(have))
+    raise DamagedData(
+        f"{folder}: expected {expected:,} files in {len(classes):,} class folders, found {len(found):,}, from "
+        f"{have[least]:,} in {classes[least]!r} to {have[most]:,} in {classes[most]!r}; {remedy}"
+    )
 
 
 def check_surplus(

@@ -10,10 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_msda.data import digits
-from robustbench_msda.data.class_folders import check_missing, check_surplus, clean_fingerprint, clean_listing
+from robustbench_msda.data.class_folders import (
+    check_missing,
+    check_surplus,
+    check_total,
+    clean_fingerprint,
+    clean_listing,
+)
 from robustbench_msda.data.decoding import Images, PictureFiles, View
 from robustbench_msda.data.fingerprints import CACHE, cache_key, fingerprint, remember, remembered
-from robustbench_msda.data.known import DATASETS, DatasetSpec, check_classes_known, check_known, how_to_get
+from robustbench_msda.data.known import (
+    DATASETS,
+    DatasetSpec,
+    check_classes_known,
+    check_known,
+    how_to_get,
+    others_beside,
+)
 from robustbench_msda.data.stored import (
     CLASSES,
     META,
@@ -30,8 +43,12 @@ from robustbench_msda.errors import DamagedData, MissingData, UserError
 
 __all__ = ["DATASETS", "Dataset", "DatasetSpec", "dataset_name", "open_dataset"]
 
-# The folder of validation images, which are the test images, as torchvision has it.
-VALIDATION = "val"
+# Where pictures that stay in class folders lie, as torchvision has it: the validation images are the test images.
+FOLDERS = {"train": "train", "test": "val"}
+PART = (
+    "get the whole set; a part of it, at one size, can be prepared under a name of your own: "
+    "robustbench-msda data prepare NAME --from FOLDER"
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +75,13 @@ class Dataset:
     splits: tuple[Split, ...] = SPLITS
     view: View | None = None
 
+    @property
+    def channels(self) -> int:
+        """How many channels an image has: 3 is RGB, 1 grey."""
+        return len(self.mean)
+
     def images(self, split: str) -> Images:
-        """Return the images of a split, (N, side, side, 3) uint8, read-only.
+        """Return the images of a split, (N, side, side, C) uint8, read-only.
 
         Memory-mapped; in memory where they are embedded; decoded when indexed where they stay in class folders.
         """
@@ -75,7 +97,7 @@ class Dataset:
         if self.root is None:
             return fingerprint(images[:], labels)
         if self.view is not None:
-            return clean_fingerprint(self.root / VALIDATION, self.classes)
+            return clean_fingerprint(self.root / FOLDERS[split], self.classes, others_beside(self.name), self.view)
         files = [self.root / split / f"{kind}.npy" for kind in ("images", "labels")]
         key = cache_key(files)
         known = remembered(self.root / CACHE, key)
@@ -87,8 +109,8 @@ class Dataset:
     def _arrays(self, split: str) -> tuple[Images, NDArray[np.int64]]:
         if split not in SPLITS:
             raise ValueError(f"expected a split of {SPLITS}, got {split!r}")
-        if split not in self.splits and self.view is not None:
-            raise MissingData(f"data set {self.name!r} is there to be evaluated on only: train on another")
+        if self.root is not None and self.view is not None:
+            return self._pictures(self.root / FOLDERS[split], split, self.view)
         if split not in self.splits:
             raise MissingData(
                 f"data set {self.name!r} has no {split} images: it was prepared without; "
@@ -96,10 +118,17 @@ class Dataset:
             )
         if self.root is None:
             return digits.load()[split]
-        if self.view is not None:
-            files, labels = clean_listing(self.root / VALIDATION, self.classes)
-            return PictureFiles(self.root / VALIDATION, files, self.view), labels
         return read_split(self.root / split, len(self.classes), str(self.root / split))
+
+    def _pictures(self, folder: Path, split: str, view: View) -> tuple[Images, NDArray[np.int64]]:
+        if split not in self.splits:
+            raise MissingData(
+                f"data set {self.name!r} is there to be evaluated on only: looked for {folder}; {how_to_get(self.name)}"
+            )
+        files, labels = clean_listing(folder, self.classes, others_beside(self.name))
+        if split == "train":
+            check_total(folder, labels, DATASETS[self.name].train, self.classes, PART)
+        return PictureFiles(folder, files, view), labels
 
 
 def dataset_name(text: str) -> str:
@@ -128,9 +157,9 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
     spec = DATASETS.get(name)
     if spec is not None and spec.embedded:
         return Dataset(name, spec.classes, spec.side, spec.mean, spec.std, root=None)
-    root = data_dir / name
     if spec is not None and spec.view is not None:
-        return _open_pictures(spec, root)
+        return _open_pictures(spec, data_dir / spec.folder)
+    root = data_dir / name
     if not root.is_dir():
         raise MissingData(f"data set {name!r} is not there: looked for {root}; {how_to_get(name)}")
     meta = read_meta(root)
@@ -147,19 +176,17 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
 
 def _open_pictures(spec: DatasetSpec, root: Path) -> Dataset:
     """Return a known data set that lies in the class folders it came in; raise as ``open_dataset`` does."""
-    folder = root / VALIDATION
+    folder = root / FOLDERS["test"]
     if not folder.is_dir():
         raise MissingData(f"data set {spec.name!r} is not there: looked for {folder}; {how_to_get(spec.name)}")
     root = root.resolve()
-    found = clean_listing(root / VALIDATION, spec.classes).labels
+    found = clean_listing(root / FOLDERS["test"], spec.classes, others_beside(spec.name)).labels
     expected = np.repeat(np.arange(len(spec.classes)), spec.test // len(spec.classes))
-    remedy = (
-        "get the whole set; a part of it, at one size, can be prepared under a name of your own: "
-        "robustbench-msda data prepare NAME --from FOLDER"
-    )
-    check_missing(folder, found, expected, spec.classes, remedy)
-    check_surplus(folder, found, expected, spec.classes, remedy)
-    return Dataset(spec.name, spec.classes, spec.side, spec.mean, spec.std, root, ("test",), spec.view)
+    check_missing(folder, found, expected, spec.classes, PART)
+    check_surplus(folder, found, expected, spec.classes, PART)
+    # The million training files are listed when they are asked for.
+    splits: tuple[Split, ...] = SPLITS if (root / FOLDERS["train"]).is_dir() else ("test",)
+    return Dataset(spec.name, spec.classes, spec.side, spec.mean, spec.std, root, splits, spec.view)
 
 
 def _check_split(root: Path, split: Split, meta: Meta, classes: int) -> None:
@@ -167,11 +194,11 @@ def _check_split(root: Path, split: Split, meta: Meta, classes: int) -> None:
     if not meta.count(split) and not (root / split).exists():
         return
     images, labels = read_split(root / split, classes, str(root / split))
-    found, expected = (len(images), images.shape[1]), (meta.count(split), meta.side)
+    found, expected = images.shape, (meta.count(split), meta.side, meta.side, meta.channels)
     if found != expected:
         raise DamagedData(
-            f"{root / split}: expected {expected[0]:,} images of side {expected[1]} by {META}, found {found[0]:,} of "
-            f"side {found[1]}; {remedy(root)}"
+            f"{root / split}: expected {expected[0]:,} images of side {expected[1]} and {expected[3]} channels by "
+            f"{META}, found {found[0]:,} of side {found[1]} and {found[3]} channels; {remedy(root)}"
         )
     if meta.name in DATASETS:
-        check_known(DATASETS[meta.name], split, meta.side, labels, str(root / split))
+        check_known(DATASETS[meta.name], split, images.shape[1:], labels, str(root / split))

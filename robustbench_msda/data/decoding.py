@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -56,6 +57,8 @@ class View:
 
 # Resize(256) and CenterCrop(224) of torchvision: how the papers see ImageNet's clean images.
 IMAGENET_VIEW = View(224, short=256)
+# Resize(64) and CenterCrop(64): the clean images of networks that are trained at 64 pixels.
+IMAGENET_VIEW_64 = View(64, short=64)
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,27 @@ def decode_file(path: Path, view: View) -> NDArray[np.uint8]:
     Raises:
         DamagedData: the file is no picture that Pillow decodes, or one of another size than ``view.stored``.
     """
+    with opened(path) as picture:
+        if view.stored and picture.size != (view.stored, view.stored):
+            raise DamagedData(
+                f"{path}: expected {view.stored}×{view.stored} pixels, found {picture.width}×{picture.height}: "
+                f"images of another release of the benchmark; get those of {view.stored} px"
+            )
+        return np.asarray(seen(picture.convert("RGB"), view))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Give a picture of 8-bit levels that is not decoded yet.
+
+    Raises:
+        DamagedData: the file is no picture that Pillow decodes; also of what fails while it is open.
+    """
     try:
         with Image.open(path, formats=FORMATS) as picture:
-            if view.stored and picture.size != (view.stored, view.stored):
-                raise DamagedData(
-                    f"{path}: expected {view.stored}×{view.stored} pixels, found {picture.width}×{picture.height}: "
-                    f"images of another release of the benchmark; get those of {view.stored} px"
-                )
             if picture.mode.startswith(("I", "F")):
                 raise DamagedData(f"{path}: expected 8-bit grey or RGB, found mode {picture.mode}; convert it")
-            return np.asarray(seen(picture.convert("RGB"), view))
+            yield picture
     except UNDECODABLE as error:
         raise DamagedData(f"{path}: expected a picture ({reason(error)}); get it again") from None
 

@@ -2,7 +2,9 @@
 
 URLs and MD5 of CIFAR-C, ImageNet-C, Tiny ImageNet: torch-uncertainty 0d0df2b, ``src/torch_uncertainty/datasets``; of
 ImageNet-P: kkirchheim/pytorch-ood b1015fc, ``oodtk/dataset/img/imagenet.py``; of CIFAR: torchvision 0.21,
-``datasets/cifar.py``. ImageNet-3DCC: EPFL-VILAB/3DCommonCorruptions 4fc007b, ``tools/download_imagenet_3dcc.sh``.
+``datasets/cifar.py``; of Fashion-MNIST: zalandoresearch/fashion-mnist 02cf067, ``README.md``, and torchvision 0.29,
+``datasets/mnist.py``, which agree. ImageNet-3DCC: EPFL-VILAB/3DCommonCorruptions 4fc007b,
+``tools/download_imagenet_3dcc.sh``.
 Tiny-ImageNet-C is the authors' record (hendrycks/robustness 8190fe3, ``README.md``), whose MD5 none of these prints.
 """
 
@@ -90,6 +92,14 @@ class Download:
 CIFAR10 = Archive("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a")
 CIFAR100 = Archive("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85")
 TINY_IMAGENET = Archive("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de")
+# By name: images and labels, training and test.
+FASHION_MNIST = {
+    "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 CIFAR10_C, CIFAR100_C = "https://zenodo.org/record/2535967/files", "https://zenodo.org/record/3555552/files"
 IMAGENET_C, IMAGENET_P = "https://zenodo.org/record/2235448/files", "https://zenodo.org/record/3565846/files"
 IMAGENET_3DCC = "https://datasets.epfl.ch/3dcc/imagenet_3dcc"
@@ -107,6 +117,7 @@ DOWNLOADS: dict[str, Download] = {
     "cifar10": Download((CIFAR10,)),
     "cifar10_40k": Download((CIFAR10,)),
     "cifar100": Download((CIFAR100,)),
+    "fashion_mnist": Download(tuple(Archive(f"{FASHION}/{name}", md5) for name, md5 in FASHION_MNIST.items())),
     "tiny_imagenet": Download((TINY_IMAGENET,)),
     "cifar10_c": Download(
         (Archive(f"{CIFAR10_C}/CIFAR-10-C.tar", "56bf5dcef84df0e2308c6dcbcbbd8499", tuple(CIFAR10_C_MD5)),)
@@ -142,5 +153,5 @@ DOWNLOADS: dict[str, Download] = {
     ),
     "cifar10_p": _drive("CIFAR-10-P", "cifar10_p"),
     "cifar100_p": _drive("CIFAR-100-P", "cifar100_p"),
-    "imagenet": Download(instruction=DATASETS["imagenet"].get),
+    **{name: Download(instruction=spec.get) for name, spec in DATASETS.items() if spec.view is not None},
 }

@@ -94,7 +94,7 @@ def fetch(
         data_dir.mkdir(parents=True, exist_ok=True)
         if name in LAYOUTS:
             return _benchmark(LAYOUTS[name], wanted.archives, data_dir, shown, pauses)
-        return _dataset(name, wanted.archives[0], data_dir, shown, pauses)
+        return _dataset(name, wanted.archives, data_dir, shown, pauses)
     except OSError as error:
         raise UserError(
             f"cannot fetch {name} into {data_dir}: {error.strerror or error}; free space or choose another --data-dir, "
@@ -102,18 +102,30 @@ def fetch(
         ) from None
 
 
-def _dataset(name: str, archive: Archive, data_dir: Path, shown: Shown, pauses: Sequence[float]) -> Fetched:
-    """Fetch one archive and prepare the data set from it."""
+def _dataset(name: str, archives: Sequence[Archive], data_dir: Path, shown: Shown, pauses: Sequence[float]) -> Fetched:
+    """Fetch an archive, or the files that are a data set together, and prepare the data set from them."""
     folder = data_dir / name
     try:
         open_dataset(name, data_dir)
     except MissingData:
-        path, arrived = _verified(archive, data_dir / f".{name}.{archive.filename}", shown, pauses)
+        path, arrived = _gathered(name, archives, data_dir, shown, pauses)
         with shown(f"preparing {name}", "images") as progress, _kept_if_damaged(path):
             prepare(name, path, data_dir, progress)
-        path.unlink()
-        return Fetched(folder, (arrived,))
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return Fetched(folder, arrived)
     return Fetched(folder, ())
+
+
+def _gathered(
+    name: str, archives: Sequence[Archive], data_dir: Path, shown: Shown, pauses: Sequence[float]
+) -> tuple[Path, tuple[Arrived, ...]]:
+    """Return the one archive, or the folder of all of them, and what is known of each."""
+    if len(archives) == 1:
+        path, news = _verified(archives[0], data_dir / f".{name}.{archives[0].filename}", shown, pauses)
+        return path, (news,)
+    folder = data_dir / f".{name}.files"
+    folder.mkdir(exist_ok=True)
+    return folder, tuple(_verified(each, folder / each.filename, shown, pauses)[1] for each in archives)
 
 
 def _benchmark(

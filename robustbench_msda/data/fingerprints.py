@@ -23,7 +23,7 @@ def fingerprint(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
     """Return the hex SHA-256 of the labels and of the images, each with its shape, whatever holds them.
 
     Args:
-        images: (N, side, side, 3) uint8; read a thousand at a time.
+        images: (N, side, side, C) uint8; read a thousand at a time.
         labels: (N,) int64.
     """
     sha = hashlib.sha256(f"labels {labels.shape}\n".encode())

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustbench_msda.data import digits
-from robustbench_msda.data.classes import CIFAR10, CIFAR100
-from robustbench_msda.data.decoding import IMAGENET_VIEW, View
+from robustbench_msda.data.classes import CIFAR10, CIFAR100, FASHION_MNIST
+from robustbench_msda.data.decoding import IMAGENET_VIEW, IMAGENET_VIEW_64, View
 from robustbench_msda.data.stored import Colour
-from robustbench_msda.data.wnids import IMAGENET, TINY_IMAGENET
+from robustbench_msda.data.wnids import IMAGENET, IMAGENET100, TINY_IMAGENET
 from robustbench_msda.errors import DamagedData
 
 CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+FASHION_PAGE = "https://github.com/zalandoresearch/fashion-mnist"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class DatasetSpec:
         balanced: every class has the same number of images, in each split.
         test_from_train: its test images are the last ones of another set's training images.
         view: how its pictures, which stay in the class folders they come in, become images; None where they are arrays.
+        parent: the data set in whose folder its pictures lie, beside those of other classes; empty for its own folder.
     """
 
     name: str
@@ -47,6 +49,17 @@ class DatasetSpec:
     balanced: bool = False
     test_from_train: bool = False
     view: View | None = None
+    parent: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder in the data folder."""
+        return self.parent or self.name
+
+    @property
+    def channels(self) -> int:
+        """How many channels an image has."""
+        return len(self.mean)
 
     @property
     def embedded(self) -> bool:
@@ -59,14 +72,20 @@ class DatasetSpec:
 
 
 def _from_grey(*levels: float) -> Colour:
-    return (levels[0] / 255, levels[1] / 255, levels[2] / 255)
+    return tuple(level / 255 for level in levels)
 
 
 # Mean and deviation in grey levels as in the released code of CutMix, PuzzleMix and Co-Mixup (CIFAR-10) and of the last
 # two (CIFAR-100); CIFAR-10's agree with its training pixels to every digit. FMix and DCutMix divide by (.2023, .1994,
 # .2010): that is the mean of each image's own deviation. cifar10_40k has its parent's; those of digits are measured.
-# Tiny ImageNet has ImageNet's, as FMix divides by them (ecs-vlc/FMix e5991dc).
+# Tiny ImageNet has ImageNet's, as FMix divides by them (ecs-vlc/FMix e5991dc). Fashion-MNIST's are those of its pixels
+# as several repositories print them, not measured here; FMix takes MNIST's, .1307 and .3081.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_GET = (
+    "get the images of ILSVRC 2012 from https://image-net.org after registration, a folder for each class, and move or "
+    "link the validation images to imagenet/val in the data folder and, to train, the training images to "
+    "imagenet/train; they are read there, nothing is prepared"
+)
 
 DATASETS: dict[str, DatasetSpec] = {
     "digits": DatasetSpec(
@@ -115,6 +134,18 @@ DATASETS: dict[str, DatasetSpec] = {
         "robustbench-msda data prepare cifar100 --from cifar-100-python.tar.gz",
         balanced=True,
     ),
+    "fashion_mnist": DatasetSpec(
+        name="fashion_mnist",
+        classes=FASHION_MNIST,
+        side=28,
+        mean=(0.2860,),
+        std=(0.3530,),
+        train=60_000,
+        test=10_000,
+        get="run: robustbench-msda data fetch fashion_mnist; or get the four .gz files that "
+        f"{FASHION_PAGE} lists and run: robustbench-msda data prepare fashion_mnist --from FOLDER",
+        balanced=True,
+    ),
     "tiny_imagenet": DatasetSpec(
         name="tiny_imagenet",
         classes=TINY_IMAGENET,
@@ -135,11 +166,40 @@ DATASETS: dict[str, DatasetSpec] = {
         std=IMAGENET_STD,
         train=1_281_167,
         test=50_000,
-        get="get the validation images of ILSVRC 2012 from https://image-net.org after registration, a folder for each "
-        "class, and move or link that folder to imagenet/val in the data folder; it is read there, nothing is prepared",
+        get=IMAGENET_GET,
         view=IMAGENET_VIEW,
     ),
+    # The sum of the training pictures of these classes is the literature's; ImageNet's own lists give no counts.
+    "imagenet100": DatasetSpec(
+        name="imagenet100",
+        classes=IMAGENET100,
+        side=224,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        train=126_689,
+        test=5_000,
+        get=IMAGENET_GET,
+        view=IMAGENET_VIEW,
+        parent="imagenet",
+    ),
 }
+# The sizes at which "A Unified Analysis of Mixed Sample Data Augmentation" (Park et al., NeurIPS 2022) trains.
+DATASETS |= {
+    f"{name}_64": replace(DATASETS[name], name=f"{name}_64", side=64, view=IMAGENET_VIEW_64, parent="imagenet")
+    for name in ("imagenet", "imagenet100")
+}
+
+
+def folder_of(name: str) -> str:
+    """Return the name of the folder of a data set, known or the user's own."""
+    return DATASETS[name].folder if name in DATASETS else name
+
+
+def others_beside(name: str) -> tuple[str, ...]:
+    """Return the classes whose pictures lie in the folder of a known data set, but are none of it."""
+    spec = DATASETS[name]
+    own = set(spec.classes)
+    return tuple(each for each in DATASETS[spec.folder].classes if each not in own)
 
 
 def how_to_get(name: str) -> str:
@@ -172,11 +232,17 @@ def check_count(spec: DatasetSpec, split: str, count: int, where: str) -> None:
         )
 
 
-def check_known(spec: DatasetSpec, split: str, side: int, labels: NDArray[np.int64], where: str) -> None:
-    """Raise ``DamagedData`` unless side, count and balance of the split are those of ``spec``."""
+def check_known(spec: DatasetSpec, split: str, shape: tuple[int, ...], labels: NDArray[np.int64], where: str) -> None:
+    """Raise ``DamagedData`` unless an image's ``shape`` (side, side, C), count and balance are those of ``spec``."""
+    side, _, channels = shape
     if side != spec.side:
         raise DamagedData(
             f"{where}: expected images of {spec.side}×{spec.side} in {spec.name}, found {side}×{side}; resize them"
+        )
+    if channels != spec.channels:
+        raise DamagedData(
+            f"{where}: expected images of {spec.channels} channels in {spec.name}, found {channels} (3: RGB, 1: grey); "
+            "convert them or prepare them under a name of your own"
         )
     check_count(spec, split, len(labels), where)
     counts = np.bincount(labels, minlength=len(spec.classes))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from robustbench_msda.data.archives import Folder, Found, Source, open_source
 from robustbench_msda.data.arrays import read_arrays
 from robustbench_msda.data.datasets import Dataset, dataset_name, open_dataset
+from robustbench_msda.data.idx import has_idx, is_idx, read_idx
 from robustbench_msda.data.known import DATASETS, DatasetSpec, check_known
 from robustbench_msda.data.members import Listing
 from robustbench_msda.data.official import OFFICIAL, read_official
@@ -49,8 +50,9 @@ def prepare(name: str, source: Path, data_dir: Path, progress: Progress | None =
 
     Args:
         name: what to call it; ``-`` reads as ``_``.
-        source: a folder, a zip or a tar: the official CIFAR batches or Tiny ImageNet, or class folders
-            ``{train,test}/<class>/``; or a folder of arrays ``{train,test}/images.npy``, ``labels.npy``,
+        source: a folder, a zip or a tar: the official CIFAR batches or Tiny ImageNet, the four idx files of
+            Fashion-MNIST or, beside ``classes.txt``, of a set like it, or class folders ``{train,test}/<class>/``;
+            or a folder of arrays ``{train,test}/images.npy``, ``labels.npy``,
             ``classes.txt``. There may be no train.
         data_dir: the folder that holds a folder for each prepared set; made where it is missing.
         progress: called with how many pictures are done and how many there are.
@@ -66,6 +68,8 @@ def prepare(name: str, source: Path, data_dir: Path, progress: Progress | None =
         raise UserError(f"data set {name!r} {spec.get}: choose another name")
     if spec is not None and spec.view is not None:
         raise UserError(f"data set {name!r} is not prepared: {spec.get}; or choose another name")
+    if is_idx(source.name):
+        raise UserError(f"--from {source}: this is one of the four files: name the folder that holds them")
     target = data_dir / name
     try:
         kind, found = recognise(name, open_source(source))
@@ -92,8 +96,8 @@ def recognise(name: str, source: Source) -> tuple[Kind, Found]:
     if not found:
         raise UserError(
             f"--from {source.path}: expected {'the official files, ' if name in (*OFFICIAL, TINY_IMAGENET) else ''}"
-            f"class folders train|test/CLASS/FILE.png or arrays train|test/images.npy, labels.npy, "
-            f"found {_sample(listing)}{_official_hint(name, listing)}"
+            f"class folders train|test/CLASS/FILE.png, idx files train-images-idx3-ubyte … or arrays "
+            f"train|test/images.npy, labels.npy, found {_sample(listing)}{_official_hint(name, listing)}"
         )
     if len(found) > 1 and found[0][1]:
         raise UserError(
@@ -109,17 +113,17 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[Colour, Colour]:
     """Return mean and standard deviation of each channel in [0, 1], from exact counts of grey levels.
 
     Args:
-        images: (N, side, side, 3) uint8; read a thousand at a time.
+        images: (N, side, side, C) uint8; read a thousand at a time.
     """
-    counts = np.zeros((3, 256), dtype=np.int64)
+    channels = images.shape[3]
+    counts = np.zeros((channels, 256), dtype=np.int64)
     for start in range(0, len(images), CHUNK):
-        for channel in range(3):
+        for channel in range(channels):
             counts[channel] += np.bincount(images[start : start + CHUNK, ..., channel].ravel(), minlength=256)
     shares, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
     means = shares @ levels
     deviations = np.sqrt((shares * (levels - means[:, None]) ** 2).sum(axis=1))
-    mean, std = ((float(r), float(g), float(b)) for r, g, b in (means, deviations))
-    return mean, std
+    return tuple(means.tolist()), tuple(deviations.tolist())
 
 
 def _kinds(name: str, listing: Listing, base: str) -> Iterator[Kind]:
@@ -127,6 +131,8 @@ def _kinds(name: str, listing: Listing, base: str) -> Iterator[Kind]:
     files = (ANNOTATIONS,) if name == TINY_IMAGENET else OFFICIAL[name].files if name in OFFICIAL else ()
     if any(base + file in listing.files for file in files):
         yield "official"
+    elif has_idx(listing, base):
+        yield "idx"
     elif any(f"{base}{split}/{kind}.npy" in listing.files for split in SPLITS for kind in ("images", "labels")):
         yield "arrays"
     elif any(base + split in listing.folders for split in SPLITS):
@@ -165,6 +171,8 @@ def _write(
         return pictures.classes
     if kind == "official" and spec is not None:
         classes, splits = read_official(found, spec)
+    elif kind == "idx":
+        classes, splits = read_idx(found, spec)
     else:
         classes, splits = read_arrays(found.source.path / found.base, spec)
     _save(splits, folder)
@@ -173,6 +181,11 @@ def _write(
 
 def _pictures(kind: Kind, found: Found, spec: DatasetSpec | None) -> Pictures | None:
     """Return the pictures of a source; none where it holds arrays or batches."""
+    if kind == "folders" and spec is not None and spec.channels == 1:
+        raise UserError(
+            f"--from {found.source.path}: class folders make RGB images, {spec.name} is grey; {spec.get}; "
+            "or choose another name"
+        )
     if kind == "folders":
         return find_pictures(found, spec)
     if kind == "official" and spec is not None and spec.name == TINY_IMAGENET:
@@ -196,12 +209,10 @@ def _seal(folder: Path, name: str, kind: Kind, classes: tuple[str, ...], where: 
         for split in SPLITS
         if (folder / split).is_dir()
     }
-    sides = sorted({images.shape[1] for images, _ in splits.values()})
-    if len(sides) > 1:
-        raise DamagedData(f"{where}: expected images of one size in train and test, found sides {sides}; resize them")
+    shape = _common_shape(splits, where)
     for split, (_, labels) in splits.items():
         if spec is not None:
-            check_known(spec, split, sides[0], labels, where)
+            check_known(spec, split, shape, labels, where)
     measured = splits.get("train", splits["test"])[0]
     mean, std = channel_statistics(measured) if spec is None else (spec.mean, spec.std)
     if min(std) == 0:
@@ -210,7 +221,7 @@ def _seal(folder: Path, name: str, kind: Kind, classes: tuple[str, ...], where: 
     meta = Meta(
         name=name,
         source=kind,
-        side=sides[0],
+        side=shape[0],
         train=counts.get("train", 0),
         test=counts["test"],
         mean=mean,
@@ -218,6 +229,17 @@ def _seal(folder: Path, name: str, kind: Kind, classes: tuple[str, ...], where: 
         sha256=file_hashes(folder),
     )
     (folder / META).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _common_shape(splits: Splits, where: str) -> tuple[int, ...]:
+    """Return (side, side, C), the shape of an image of every split, or raise ``DamagedData``."""
+    sides = sorted({images.shape[1] for images, _ in splits.values()})
+    if len(sides) > 1:
+        raise DamagedData(f"{where}: expected images of one size in train and test, found sides {sides}; resize them")
+    shapes = sorted({images.shape[1:] for images, _ in splits.values()})
+    if len(shapes) > 1:
+        raise DamagedData(f"{where}: expected grey images in both of train and test, or RGB in both, found {shapes}")
+    return shapes[0]
 
 
 def _install(folder: Path, target: Path) -> None:

@@ -1,7 +1,8 @@
 """What a prepared data set is on disk, and the cheap checks that every opening makes.
 
-``<name>/{train,test}/images.npy`` (N, side, side, 3) uint8, ``labels.npy`` (N,) int64, ``classes.txt`` a class a line,
-and ``meta.json``. One of the two splits may be absent: ``train``, of data that are only there to be evaluated on.
+``<name>/{train,test}/images.npy`` (N, side, side, C) uint8 with one channel (grey) or three (RGB), ``labels.npy`` (N,)
+int64, ``classes.txt`` a class a line, and ``meta.json``. One of the two splits may be absent: ``train``, of data that
+are only there to be evaluated on.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from tokenize import TokenError
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from robustbench_msda.errors import DamagedData
 
 Split = Literal["train", "test"]
-Kind = Literal["official", "arrays", "folders"]
+Kind = Literal["official", "idx", "arrays", "folders"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 META = "meta.json"
 CLASSES = "classes.txt"
+CHANNELS = (1, 3)  # grey, RGB
 MOST_CLASSES = np.iinfo(np.int16).max  # predictions keep classes as int16
 MOST_TEXT = 2**24
 
@@ -30,7 +32,7 @@ UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TokenError, TypeError,
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Spread = Annotated[float, Field(gt=0, le=1)]
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Splits = dict[Split, Arrays]
 
@@ -46,13 +48,24 @@ class Meta(BaseModel):
     side: PositiveInt
     train: NonNegativeInt
     test: PositiveInt
-    mean: tuple[Share, Share, Share]
-    std: tuple[Spread, Spread, Spread]
+    mean: tuple[Share, ...]
+    std: tuple[Spread, ...]
     sha256: dict[str, str]
+
+    @model_validator(mode="after")
+    def _a_number_a_channel(self) -> Self:
+        if len(self.mean) not in CHANNELS or len(self.mean) != len(self.std):
+            raise ValueError(f"expected one or three numbers in mean and in std, got {len(self.mean)}, {len(self.std)}")
+        return self
 
     def count(self, split: Split) -> int:
         """Return how many images a split has; 0 where it is absent."""
         return self.train if split == "train" else self.test
+
+    @property
+    def channels(self) -> int:
+        """How many channels an image has."""
+        return len(self.mean)
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -99,11 +112,20 @@ def read_classes(path: Path) -> tuple[str, ...]:
     """Return the class names in ``path``, one a line, or raise ``DamagedData``."""
     try:
         with path.open("rb") as file:
-            text = file.read(MOST_TEXT).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+            data = file.read(MOST_TEXT)
+    except OSError as error:
         raise DamagedData(f"{path}: expected one class name a line in UTF-8 ({one_line(error)})") from None
+    return decode_classes(data, str(path))
+
+
+def decode_classes(data: bytes, where: str) -> tuple[str, ...]:
+    """Return the class names in ``data``, one a line, or raise ``DamagedData``."""
+    try:
+        text = data[:MOST_TEXT].decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DamagedData(f"{where}: expected one class name a line in UTF-8 ({one_line(error)})") from None
     classes = tuple(line.strip() for line in text.splitlines() if line.strip())
-    check_classes(classes, str(path))
+    check_classes(classes, where)
     return classes
 
 
@@ -128,16 +150,16 @@ def check_arrays(images: NDArray[np.generic], labels: NDArray[np.generic], class
     """Raise ``DamagedData`` unless the arrays can be images and labels of ``classes`` classes.
 
     Args:
-        images: expected (N, side, side, 3) uint8 with N ≥ 1; their bytes are not read.
+        images: expected (N, side, side, 3 or 1) uint8 with N ≥ 1; their bytes are not read.
         labels: expected (N,) of an integer type in [0, classes).
         classes: how many classes there are.
         where: the file or source to name in the message.
     """
     shape = images.shape
-    if images.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2]:
+    if images.dtype != np.uint8 or len(shape) != 4 or shape[3] not in CHANNELS or not shape[1] == shape[2] > 0:
         raise DamagedData(
-            f"{where} images: expected shape (N, side, side, 3) and type uint8 (grey levels 0 to 255), "
-            f"found {shape} {images.dtype}; convert them first"
+            f"{where} images: expected shape (N, side, side, 3), or (N, side, side) for grey ones, and type uint8 "
+            f"(levels 0 to 255), found {shape} {images.dtype}; convert them first"
         )
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DamagedData(
@@ -157,8 +179,12 @@ def check_arrays(images: NDArray[np.generic], labels: NDArray[np.generic], class
 
 
 def read_split(folder: Path, classes: int, where: str) -> Arrays:
-    """Return the images, memory-mapped, and the labels in ``folder``, checked, or raise ``DamagedData``."""
+    """Return the images, memory-mapped, and the labels in ``folder``, checked, or raise ``DamagedData``.
+
+    Grey images (N, side, side) are taken as images of one channel.
+    """
     images, labels = (read_array(folder / f"{kind}.npy") for kind in ("images", "labels"))
+    images = images[..., None] if images.ndim == 3 else images
     check_arrays(images, labels, classes, where)
     return images.astype(np.uint8, copy=False), np.array(labels, dtype=np.int64)
 

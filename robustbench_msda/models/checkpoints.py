@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from robustbench_msda.errors import DamagedData, UserError
 from robustbench_msda.files import write_whole
+from robustbench_msda.models.channels import with_channels
 from robustbench_msda.models.normalisation import Normalised, check_normalisation
 from robustbench_msda.models.pretrained import pretrained
 from robustbench_msda.models.sources import Options, build, runs_code
@@ -182,7 +183,7 @@ def load_foreign(
         UserError: it wants to run code, or does not fit the model; the message lists what differs.
     """
     state = read_weights(path)
-    network = fresh(source, len(classes), {})
+    network = fresh(source, len(classes), with_channels(source, {}, len(mean)))
     fit(network, state, str(path), len(classes))
     try:
         return Checkpoint(_kept(network), source, {}, tuple(mean), tuple(std), tuple(classes), dataset)
@@ -218,7 +219,8 @@ def network(checkpoint: Checkpoint, device: str | torch.device, trusted: Collect
     if runs_code(checkpoint.source) and checkpoint.source not in trusted:
         raise UserError(f"{where} wants to run the file {checkpoint.source}: if you trust it, say so with --model")
     classes = len(checkpoint.classes)
-    bare = fresh(checkpoint.source, classes, checkpoint.options)
+    options = with_channels(checkpoint.source, checkpoint.options, len(checkpoint.mean))
+    bare = fresh(checkpoint.source, classes, options)
     fit(bare, checkpoint.state, where, classes)
     return Normalised(bare, checkpoint.mean, checkpoint.std).to(device).eval().requires_grad_(False)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robustbench_msda.errors import UserError
+from robustbench_msda.models.channels import GREY, takes_grey, with_channels
 from robustbench_msda.models.checkpoints import METADATA, Checkpoint, described, fresh
 from robustbench_msda.models.file_format import file_format, suffix_advice
 from robustbench_msda.models.layers import MOST_CLASSES, classes_of, in_order, numbered
@@ -132,6 +133,8 @@ def candidates(state: Mapping[str, Tensor]) -> Iterable[Candidate]:
     for name in MODELS:
         with torch.device("meta"):
             expected = fresh(name, CLASSES, {}).state_dict()
+            if takes_grey(unprefixed(state, expected), expected):
+                expected = fresh(name, CLASSES, with_channels(name, {}, GREY)).state_dict()
         given = in_order(unprefixed(state, expected), expected)
         problems = differences(given, expected)
         other = list(problems) == [SHAPE] and head_classes(given, expected, CLASSES) == classes_of(given)
@@ -166,7 +169,8 @@ def _compared(found: Inspection, source: str, classes: int) -> Inspection:
     if own and source in ("", own.source):
         if runs_code(own.source) and not source:
             raise UserError(f"{found.path} wants to run the file {own.source}: if you trust it, say so with --model")
-        return _beside(found, own.source, own.options, classes or len(own.classes))
+        options = with_channels(own.source, own.options, len(own.mean))
+        return _beside(found, own.source, options, classes or len(own.classes))
     return _beside(found, source, {}, classes) if source else _identified(found, classes)
 
 
@@ -175,6 +179,8 @@ def _beside(found: Inspection, source: str, options: Options, classes: int) -> I
     count = classes or classes_of(found.state) or CLASSES
     expected = {n: t for n, t in fresh(source, count, options).state_dict().items() if isinstance(t, Tensor)}
     given = in_order(unprefixed(found.state, expected), expected)
+    if takes_grey(given, expected) and (grey := with_channels(source, options, GREY)) != options:
+        return _beside(found, source, grey, classes)
     answers = classes_of(given) or classes
     seen = replace(_named(found, given), source=source, classes=answers, problems=differences(given, expected))
     if not seen.problems:

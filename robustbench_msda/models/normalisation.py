@@ -31,7 +31,13 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (B, K) of ``images`` (B, C, H, W) in [0, 1]."""
+        """Return the logits (B, K) of ``images`` (B, C, H, W) in [0, 1].
+
+        Raises:
+            ValueError: they have another number of channels, which the subtraction would hide.
+        """
+        if images.shape[1] != len(self.mean):
+            raise ValueError(f"expected images of {len(self.mean)} channels, got {images.shape[1]}")
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
 

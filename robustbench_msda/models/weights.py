@@ -21,6 +21,8 @@ CONTAINERS = ("state_dict", "model", "state_dict_ema", "model_state_dict", "mode
 PREFIXES = ("module.", "_orig_mod.", "model.")
 # torch fills it in: files from before torch 0.4.1 lack it.
 OPTIONAL = "num_batches_tracked"
+# What torch.optim.swa_utils.AveragedModel, a wrapper too, counts beside the weights it averages.
+AVERAGED = "n_averaged"
 SHOWN = 3
 SHAPE = "of another shape"
 
@@ -144,9 +146,14 @@ def unprefixed(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> d
 def readings(state: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
     """Return ``state`` as it is, then without the first of the ``PREFIXES`` that all its names share, and so on."""
     found = [dict(state)]
-    while prefix := next((p for p in PREFIXES if state and all(n.startswith(p) for n in found[-1])), ""):
-        found.append({name.removeprefix(prefix): tensor for name, tensor in found[-1].items()})
+    while prefix := next((p for p in PREFIXES if _all_start(found[-1], p)), ""):
+        found.append({name.removeprefix(prefix): tensor for name, tensor in found[-1].items() if name != AVERAGED})
     return found
+
+
+def _all_start(state: Mapping[str, Tensor], prefix: str) -> bool:
+    names = [name for name in state if name != AVERAGED]
+    return bool(names) and all(name.startswith(prefix) for name in names)
 
 
 def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import tarfile
 import zipfile
@@ -73,6 +74,20 @@ def write_arrays(
         np.save(folder / split / "images.npy", images)
         np.save(folder / split / "labels.npy", labels)
     (folder / "classes.txt").write_text("\n".join(classes) + "\n")
+    return folder
+
+
+def write_idx(folder: Path, data: Mapping[str, AnyArrays], names: str = "", suffix: str = "") -> Path:
+    """Write the idx files of grey images (N, side, side), in gzip where ``suffix`` is ``.gz``, and any names."""
+    folder.mkdir(parents=True)
+    for split, pair in data.items():
+        for kind, array in zip(("images", "labels"), pair, strict=True):
+            content = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+            content += array.astype(np.uint8).tobytes()
+            name = f"{'t10k' if split == 'test' else 'train'}-{kind}-idx{array.ndim}-ubyte{suffix}"
+            (folder / name).write_bytes(gzip.compress(content, mtime=0) if suffix else content)
+    if names:
+        (folder / "classes.txt").write_text(names)
     return folder
 
 

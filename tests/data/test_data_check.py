@@ -32,7 +32,9 @@ def test_nothing_there_is_said_of_every_known_set(tmp_path: Path) -> None:
     statuses = by_name(tmp_path / "absent")
     assert {name: status.state for name, status in statuses.items()} == {
         "digits": "embedded", "cifar10": "not found", "cifar10_40k": "not found", "cifar100": "not found",
-            "tiny_imagenet": "not found", "imagenet": "not found",
+            "fashion_mnist": "not found",
+            "tiny_imagenet": "not found", "imagenet": "not found", "imagenet100": "not found",
+            "imagenet_64": "not found", "imagenet100_64": "not found",
     }  # fmt: skip
     assert statuses["cifar10"].where == str(tmp_path / "absent" / "cifar10")
     assert statuses["cifar10"].get == DATASETS["cifar10"].get
@@ -115,7 +117,7 @@ def test_a_folder_that_was_never_prepared(tmp_path: Path) -> None:
 CHANGES = [
     ({"std": [0.2, 0.0, 0.2]}, "std.1"),
     ({"mean": [0.5, 0.5, 125.0]}, "mean.2"),
-    ({"mean": [0.5]}, "mean.1"),
+    ({"mean": [0.5]}, "mean and in std, got 1, 3"),
     ({"test": 0}, "test"),
     ({"train": 0}, "train: expected 0 images"),
     ({"side": "wide"}, "side"),

@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from archive_server import Archives, serving
 from benchmark_folders import array_files, folder_files, on_disk, small_arrays, small_folders, tar, write
-from data_builders import refused, shrink, write_cifar10
+from data_builders import refused, shrink, write_cifar10, write_idx
 
 from robustbench_msda.data import fetch_http
 from robustbench_msda.data.datasets import open_dataset
@@ -283,6 +284,29 @@ def test_a_data_set_is_fetched_and_prepared(server: Archives, tmp_path: Path, mo
     assert server.asked == []
 
 
+def test_a_data_set_of_four_files_is_fetched_and_prepared(
+    server: Archives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink(monkeypatch, "fashion_mnist", 10, 10)
+    labels = np.arange(10)
+    data = {split: (np.full((10, 28, 28), level), labels) for split, level in (("train", 7), ("test", 9))}
+    files = on_disk(write_idx(tmp_path / "official", data, suffix=".gz"))
+    archives = [serve(server, content, (), name) for name, content in sorted(files.items())]
+    data_dir, kept = tmp_path / "data", tmp_path / "data" / ".fashion_mnist.files"
+    server.cuts = [10_000, 10_000, 10, 0, 0]
+    with refused(UserError, archives[2].url, "after 3 tries", "same command again"):
+        run(data_dir, *archives, name="fashion_mnist")
+    names = [each.filename for each in archives]
+    assert sorted(path.name for path in kept.iterdir()) == [*names[:2], f"{names[2]}.part"]
+    server.asked.clear()
+    fetched = run(data_dir, *archives, name="fashion_mnist")
+    assert server.asked == [(names[2], "bytes=10-"), (names[3], "")]
+    assert fetched.arrived == tuple(Arrived(name, md5(files[name]), True) for name in names)
+    assert (open_dataset("fashion_mnist", data_dir).images("test")[:] == 9).all()
+    assert [path.name for path in data_dir.iterdir()] == ["fashion_mnist"]
+    assert run(data_dir, *archives, name="fashion_mnist").arrived == ()
+
+
 def test_a_prepared_data_set_that_is_damaged_is_not_fetched_over(server: Archives, tmp_path: Path) -> None:
     write(tmp_path / "cifar10", {"note.txt": b"x"})
     with refused(DamagedData, tmp_path / "cifar10" / "meta.json"):
@@ -290,7 +314,7 @@ def test_a_prepared_data_set_that_is_damaged_is_not_fetched_over(server: Archive
     assert server.asked == []
 
 
-@pytest.mark.parametrize("name", ["cifar10_p", "CIFAR-100-P", "imagenet"])
+@pytest.mark.parametrize("name", ["cifar10_p", "CIFAR-100-P", "imagenet", "imagenet100-64"])
 def test_what_cannot_be_fetched_says_what_to_do(tmp_path: Path, name: str) -> None:
     with refused(UserError, "https://", "data folder", untouched=tmp_path):
         fetch(name, tmp_path)
@@ -306,7 +330,7 @@ def test_the_table_is_complete_and_sound() -> None:
         assert bool(download.archives) != bool(download.instruction), name
         for archive in download.archives:
             assert archive.url.startswith("https://" if archive.md5 is None else "http")
-            assert archive.filename.endswith((".tar", ".tar.gz", ".zip"))
+            assert archive.filename.endswith((".tar", ".tar.gz", ".zip", "-ubyte.gz"))
             assert archive.md5 is None or (len(archive.md5) == 32 and int(archive.md5, 16) >= 0)
 
 

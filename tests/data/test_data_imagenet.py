@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,8 @@ def write_picture(path: Path, seed: int, width: int = 280, height: int = 260) ->
 def test_classes_are_those_pretrained_networks_answer_with() -> None:
     assert list(DATASETS["imagenet"].classes) == list(ImageNetInfo().label_names())
     assert set(DATASETS["tiny_imagenet"].classes) < set(DATASETS["imagenet"].classes)
+    assert set(DATASETS["imagenet100"].classes) < set(DATASETS["imagenet"].classes)
+    assert len(DATASETS["imagenet100"].classes) == 100
 
 
 def test_classes_are_those_of_the_reference(reference: Path) -> None:
@@ -155,11 +158,128 @@ def test_a_picture_that_goes_away_is_said_in_one_line(data_dir: Path) -> None:
         dataset.images("test")[np.array([3])]
 
 
-def test_imagenet_is_neither_prepared_nor_trained_on(data_dir: Path, tmp_path: Path) -> None:
-    with refused(UserError, "data set 'imagenet' is not prepared", "choose another name"):
-        prepare("imagenet", data_dir / "imagenet", tmp_path / "elsewhere")
-    with refused(MissingData, "there to be evaluated on only"):
+@pytest.mark.parametrize("name", ["imagenet", "imagenet100", "imagenet_64", "imagenet100_64"])
+def test_imagenet_is_not_prepared(data_dir: Path, tmp_path: Path, name: str) -> None:
+    with refused(UserError, f"data set '{name}' is not prepared", "choose another name"):
+        prepare(name, data_dir / "imagenet", tmp_path / "elsewhere")
+
+
+def test_validation_pictures_alone_are_not_trained_on(data_dir: Path) -> None:
+    with refused(MissingData, "evaluated on only", data_dir / "imagenet/train", "https://image-net.org"):
         open_dataset("imagenet", data_dir).images("train")
+    with pytest.raises(ValueError, match="expected a split"):
+        open_dataset("imagenet", data_dir).images("val")
+
+
+COUNTS = (3, 1, 2)
+
+
+@pytest.fixture
+def trained(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with training pictures, a different number of each class."""
+    shrink(monkeypatch, "imagenet", sum(COUNTS), 6)
+    shrink(monkeypatch, "imagenet_64", sum(COUNTS), 6, classes=WNIDS)
+    shrink(monkeypatch, "imagenet100", COUNTS[0] + COUNTS[2], 4, classes=(WNIDS[0], WNIDS[2]))
+    for k, (wnid, count) in enumerate(zip(WNIDS, COUNTS, strict=True)):
+        for i in range(count):
+            write_picture(data_dir / "imagenet/train" / wnid / f"{wnid}_{90 - 7 * i}.JPEG", 50 * k + i)
+    return data_dir
+
+
+def test_training_pictures_are_listed_in_the_order_of_their_classes_and_names(trained: Path) -> None:
+    dataset = open_dataset("imagenet", trained)
+    images = dataset.images("train")
+    assert isinstance(images, PictureFiles)
+    assert dataset.splits == ("train", "test")
+    paths = [images.root / file for file in images.files]
+    assert paths == sorted((trained / "imagenet/train").glob("*/*"))
+    assert dataset.labels("train").tolist() == [0, 0, 0, 1, 2, 2]
+    assert dataset.labels("test").tolist() == [0, 0, 1, 1, 2, 2]
+    np.testing.assert_array_equal(images[3:4][0], decode_file(paths[3], IMAGENET_VIEW))
+    assert dataset.fingerprint("train") != dataset.fingerprint("test")
+    found = check_one("imagenet", trained)
+    assert (found.state, found.where) == ("found", str(trained / "imagenet"))
+    assert found.detail == "3 classes, 224×224; train 6 (1 to 3 a class); test 6 (2 to 2 a class)"
+
+
+def test_training_files_are_listed_once_and_only_when_they_are_asked_for(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned: list[str] = []
+
+    def scandir(path: Path) -> object:
+        scanned.append(path.parent.name)
+        return scan(path)
+
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    dataset = open_dataset("imagenet", trained)
+    dataset.labels("test")
+    assert "train" not in scanned
+    for _ in range(2):
+        dataset.labels("train")
+        dataset.images("train")
+    assert scanned.count("train") == len(WNIDS)
+
+
+@pytest.mark.parametrize("change", ["fewer", "more"])
+def test_another_number_of_training_pictures_is_told_when_they_are_asked_for(trained: Path, change: str) -> None:
+    folder = trained / "imagenet/train"
+    if change == "fewer":
+        sorted(folder.glob("*/*"))[0].unlink()
+    else:
+        write_picture(folder / WNIDS[0] / "more.JPEG", 0)
+    dataset = open_dataset("imagenet", trained)
+    assert len(dataset.images("test")) == 6
+    first = 2 if change == "fewer" else 4
+    found = f"found {first + 3}, from 1 in 'n01443537' to {first} in 'n01440764'"
+    message = (f"{folder}: expected 6 files in 3 class folders, {found}", "data prepare NAME --from FOLDER")
+    for ask in (dataset.images, dataset.labels, dataset.fingerprint):
+        with refused(DamagedData, *message):
+            ask("train")
+    assert check_one("imagenet", trained).state == "damaged"
+    assert found in check_one("imagenet", trained).detail
+
+
+def test_a_training_class_under_another_name_is_refused(trained: Path) -> None:
+    (trained / "imagenet/train" / WNIDS[1]).rename(trained / "imagenet/train/goldfish")
+    with refused(DamagedData, trained / "imagenet/train", "'goldfish' is none of the 3", "'n01443537' is missing"):
+        open_dataset("imagenet", trained).labels("train")
+
+
+def test_imagenet100_takes_its_classes_from_the_same_folder(trained: Path) -> None:
+    dataset = open_dataset("imagenet100", trained)
+    assert dataset.classes == (WNIDS[0], WNIDS[2])
+    assert dataset.labels("train").tolist() == [0, 0, 0, 1, 1]
+    assert dataset.labels("test").tolist() == [0, 0, 1, 1]
+    images = dataset.images("train")
+    assert isinstance(images, PictureFiles)
+    assert {Path(file).parent.name for file in images.files} == {WNIDS[0], WNIDS[2]}
+    assert check_one("imagenet100", trained).where == str(trained / "imagenet")
+
+
+def test_beside_the_classes_of_imagenet100_only_others_of_imagenet_may_lie(trained: Path) -> None:
+    (trained / "imagenet/val/goldfish").mkdir()
+    with refused(DamagedData, trained / "imagenet/val", "class folder 'goldfish' is none of"):
+        open_dataset("imagenet100", trained)
+
+
+def test_a_folder_of_its_classes_alone_is_enough_for_imagenet100(trained: Path) -> None:
+    for split in ("train", "val"):
+        (trained / "imagenet" / split / WNIDS[1]).rename(trained / f"{split}-goldfish")
+    assert open_dataset("imagenet100", trained).labels("train").tolist() == [0, 0, 0, 1, 1]
+    with refused(DamagedData, "2 of 6 files missing, first in class folder 'n01443537'"):
+        open_dataset("imagenet", trained)
+
+
+def test_the_small_view_is_torchvisions(trained: Path) -> None:
+    small, large = (open_dataset(name, trained) for name in ("imagenet_64", "imagenet"))
+    view = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(64)])
+    paths = sorted((trained / "imagenet/val").glob("*/*"))
+    expected = np.stack([np.asarray(view(Image.open(path))) for path in paths])
+    np.testing.assert_array_equal(small.images("test")[:], expected)
+    assert (small.side, small.mean, small.classes) == (64, large.mean, large.classes)
+    assert small.fingerprint("test") != large.fingerprint("test")
 
 
 def test_check_describes_imagenet(data_dir: Path) -> None:

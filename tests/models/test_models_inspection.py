@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from networks import fresh_checkpoint, saved
 from torch import Tensor, nn
 
 from robustbench_msda.errors import UserError
-from robustbench_msda.models.checkpoints import METADATA, load, load_foreign, save
+from robustbench_msda.models.checkpoints import METADATA, Checkpoint, load, load_foreign, network, save
 from robustbench_msda.models.file_format import OLD, PICKLE, SAFETENSORS, UNKNOWN, ZIP, file_format
 from robustbench_msda.models.inspection import Inspection, candidates, inspect
 from robustbench_msda.models.layers import classes_of, first_layer, last_layer, numbered, parameters
@@ -80,6 +81,39 @@ def test_a_strangers_weights_are_those_of_one_of_our_models(tmp_path: Path, name
 @pytest.mark.parametrize("name", FEW)
 def test_only_one_of_ours_has_these_names_and_shapes(name: str) -> None:
     assert [each.name for each in candidates(state_of(name, 5)) if not each.problems] == [name]
+
+
+def grey_state(name: str, classes: int = 10) -> State:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return dict(build(name, classes, {"in_chans": 1}).state_dict())
+
+
+@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_strangers_network_of_grey_images(tmp_path: Path, name: str, suffix: str) -> None:
+    path, state = tmp_path / f"w.{suffix}", grey_state(name, 7)
+    safetensors.torch.save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    for found in (inspect(path), inspect(path, name), inspect(path, name, 7)):
+        assert (found.matches or (found.source,), found.classes, found.fault) == ((name,), 7, "")
+    assert "answers with 7 classes" in inspect(path, name, 10).fault
+    arguments = {"dataset": "fashion_mnist", "classes": tuple("abcdefg")}
+    assert load_foreign(path, name, mean=(0.5,), std=(0.25,), **arguments).options == {}
+    with pytest.raises(UserError, match="of another shape"):
+        load_foreign(path, name, mean=(0.5,) * 3, std=(0.25,) * 3, **arguments)
+
+
+def test_one_of_ours_for_grey_images(tmp_path: Path) -> None:
+    own = Checkpoint(grey_state("small_cnn"), "small_cnn", {}, (0.5,), (0.25,), tuple("0123456789"), "letters")
+    save(own, tmp_path / "w.safetensors")
+    found = inspect(tmp_path / "w.safetensors")
+    assert (found.source, found.problems, found.fault) == ("small_cnn", {}, "")
+    assert found.checkpoint is not None
+    assert found.checkpoint.fingerprint == own.fingerprint
+    coloured = replace(own, mean=(0.5,) * 3, std=(0.25,) * 3)
+    save(coloured, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="does not fit the model"):
+        network(load(tmp_path / "w.safetensors"), "cpu")
 
 
 def test_one_of_ours_tells_all(tmp_path: Path) -> None:
@@ -177,9 +211,9 @@ MISFITS: dict[str, tuple[Callable[[State], State], str, str]] = {
         "1 of another shape (features.4.weight: expected (32, 16, 3, 3), found (7, 7))",
         "another width",
     ),
-    "grey images": (
-        lambda s: changed(s, features__0__weight=torch.zeros(16, 1, 3, 3)),
-        "1 of another shape (features.0.weight: expected (16, 3, 3, 3), found (16, 1, 3, 3))",
+    "images of four channels": (
+        lambda s: changed(s, features__0__weight=torch.zeros(16, 4, 3, 3)),
+        "1 of another shape (features.0.weight: expected (16, 3, 3, 3), found (16, 4, 3, 3))",
         "images with other channels",
     ),
     "extra heads": (

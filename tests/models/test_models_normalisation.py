@@ -18,6 +18,12 @@ def test_first_layer_subtracts_and_divides() -> None:
         torch.testing.assert_close(answer[:, channel], expected)
 
 
+@pytest.mark.parametrize(("taken", "given"), [(3, 1), (1, 3)])
+def test_other_channels_are_refused_and_not_spread(taken: int, given: int) -> None:
+    with pytest.raises(ValueError, match=f"of {taken} channels, got {given}"):
+        Normalised(nn.Identity(), (0.5,) * taken, (0.5,) * taken)(torch.zeros(2, given, 4, 4))
+
+
 def test_state_dict_of_the_network_is_its_own() -> None:
     network = nn.Linear(2, 2)
     wrapped = Normalised(network, (0.5,), (0.5,))

@@ -5,11 +5,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
 import timm
 import torch
 import torchvision
+from hub_cache import empty_caches, fill_hub
 from torch import nn
 
 from robustbench_msda.errors import MissingData, UnknownName, UserError
@@ -181,19 +181,7 @@ def test_classes_must_be_positive() -> None:
 @pytest.fixture
 def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Empty caches of timm, the hub and torch in a folder of their own."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "torch"))
-    return tmp_path
-
-
-def fill_hub(caches: Path, repository: str, files: dict[str, bytes]) -> None:
-    folder = caches / "hub" / f"models--{repository.replace('/', '--')}"
-    for name, content in files.items():
-        path = folder / "snapshots" / "0123" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    (folder / "refs").mkdir(exist_ok=True)
-    (folder / "refs" / "main").write_text("0123")
+    return empty_caches(tmp_path, monkeypatch)
 
 
 def weights_of(network: nn.Module, path: Path) -> bytes:

@@ -59,6 +59,11 @@ WRAPPINGS: dict[str, Callable[[State], object]] = {
     "state_dict": lambda state: {"state_dict": state, "epoch": 3, "arch": "small_cnn", "optimizer": {"state": {}}},
     "model": lambda state: {"model": state, "args": {"lr": 0.1}},
     "state_dict_ema": lambda state: {"state_dict_ema": state},
+    "model_ema": lambda state: {"model_ema": state, "epoch": 3},
+    "averaged": lambda state: {"n_averaged": torch.tensor(7), **{f"module.{key}": v for key, v in state.items()}},
+    "averaged, compiled": lambda state: {
+        "model_ema": {"n_averaged": torch.tensor(7), **{f"module._orig_mod.{key}": v for key, v in state.items()}}
+    },
     "model_state_dict": lambda state: {
         "model_state_dict": state,
         "optimizer_state_dict": {"state": {0: torch.ones(1)}},
@@ -79,6 +84,20 @@ WRAPPINGS: dict[str, Callable[[State], object]] = {
 def test_training_programs_wrap_weights_in_many_ways(tmp_path: Path, wrapping: str) -> None:
     state = state_of()
     assert_holds(foreign(saved(tmp_path / "w.pth", WRAPPINGS[wrapping](state))), state)
+
+
+def test_averaged_weights_are_those_that_torch_averages(tmp_path: Path) -> None:
+    network = build("small_cnn", 3, {})
+    averaged = torch.optim.swa_utils.AveragedModel(network)
+    averaged.update_parameters(network)
+    assert_holds(foreign(saved(tmp_path / "w.pth", averaged.state_dict())), dict(network.state_dict()))
+
+
+def test_a_count_alone_is_no_wrapper(tmp_path: Path) -> None:
+    assert "17 missing" in refused(saved(tmp_path / "a.pth", {"n_averaged": torch.tensor(7)}))
+    assert "1 unexpected (n_averaged)" in refused(
+        saved(tmp_path / "b.pth", {"n_averaged": torch.tensor(7), **state_of()})
+    )
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.bin", "w.pth.tar", "w.ckpt"])
@@ -150,6 +169,12 @@ def test_what_does_not_fit_is_listed(tmp_path: Path) -> None:
     assert "1 missing (features.0.weight)" in message
     assert "1 unexpected (extra.weight)" in message
     assert "1 of another shape (features.4.weight: expected (32, 16, 3, 3), found (7, 7))" in message
+
+
+def test_heads_for_training_only_are_named(tmp_path: Path) -> None:
+    heads = {"rotation.weight": torch.zeros(4, 64), "rotation.bias": torch.zeros(4)}
+    message = refused(saved(tmp_path / "w.pth", state_of() | heads))
+    assert message.endswith("does not fit the model: 2 unexpected (rotation.weight, rotation.bias)")
 
 
 def test_long_lists_are_cut(tmp_path: Path) -> None:
@@ -319,3 +344,12 @@ def test_a_truncated_zip(tmp_path: Path) -> None:
     for share in (0.1, 0.5, 0.9, 0.999):
         path.write_bytes(content[: int(share * len(content))])
         assert "is damaged or no file of weights" in refused(path, DamagedData)
+
+
+def test_half_of_safetensors(tmp_path: Path) -> None:
+    safetensors.torch.save_file(state_of(), tmp_path / "whole.safetensors")
+    content = (tmp_path / "whole.safetensors").read_bytes()
+    path = tmp_path / "w.safetensors"
+    for share in (0.001, 0.1, 0.5, 0.999):
+        path.write_bytes(content[: int(share * len(content))])
+        assert "is not a safetensors file, or is damaged" in refused(path, DamagedData)
