@@ -7,14 +7,21 @@ import io
 import sys
 from pathlib import Path
 
-from perf import corruptions, epochs, evaluation, memory, training
+from perf import corruptions, epochs, evaluation, memory, pictures, training
 from perf.measure import use_one_core
 from robustbench_msda.files import write_text
 from robustbench_msda.provenance import machine
 
 OUT = Path("results/perf.csv")
 HEADER = ["part", "name", "ratio", "low", "high", "unit", "machine"]
-PARTS = {"evaluation": evaluation, "memory": memory, "corruptions": corruptions, "training": training, "epochs": epochs}
+PARTS = {
+    "evaluation": evaluation,
+    "memory": memory,
+    "corruptions": corruptions,
+    "training": training,
+    "epochs": epochs,
+    "pictures": pictures,
+}
 
 
 def main(names: list[str]) -> None:

@@ -12,10 +12,9 @@ from perf.measure import Row, paired, summary
 from perf.training import SIDE, noise
 from robustbench_msda import augmentations
 from robustbench_msda.data.datasets import open_dataset
-from robustbench_msda.progress import silent
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.training.batches import epoch_batches
-from robustbench_msda.training.loop import train_epoch
+from robustbench_msda.training.loop import Work, train_epoch
 from robustbench_msda.training.state import start
 
 BATCH = 64
@@ -37,11 +36,12 @@ def epochs(model: str, count: int) -> tuple[Callable[[], None], Callable[[], Non
     recipe = Recipe(dataset="digits", model=model, augmentation="vanilla()", precision="bfloat16", batch_size=BATCH)
     dataset, data = open_dataset("digits", Path()), noise(BATCH * count)
     ours, bare = (start(recipe, dataset, torch.device("cpu")) for _ in range(2))
-    made = [(part.images, data.labels[part.index]) for batches in epoch_batches(recipe, data, 0) for part in batches]
-    vanilla = augmentations.parse("vanilla")
+    parts = [part for whole in epoch_batches(recipe, data, 0) for part in whole.batches]
+    made = [(part.images, data.labels[part.index]) for part in parts]
+    work = Work(recipe, augmentations.parse("vanilla"), dataset, data)
 
     def epoch() -> None:
-        train_epoch(ours, recipe, vanilla, data, silent)
+        train_epoch(ours, work)
 
     def loop() -> None:
         bare.model.train()

@@ -13,10 +13,11 @@ from perf.measure import Row, paired, summary
 from robustbench_msda import augmentations
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.recipes import Recipe
-from robustbench_msda.streams import stream
-from robustbench_msda.training.batches import TrainingData, epoch_batches
-from robustbench_msda.training.loop import train_step
+from robustbench_msda.training.batches import epoch_batches
+from robustbench_msda.training.images import Resident
+from robustbench_msda.training.replicas import replicas_of
 from robustbench_msda.training.state import start
+from robustbench_msda.training.steps import train_step
 
 MODEL = "wrn_40_2"
 SIDE, BATCH = 32, 64
@@ -50,16 +51,16 @@ def step(text: str) -> Callable[[], None]:
     device = torch.device("cpu")
     run = start(recipe, replace(open_dataset("digits", Path()), side=SIDE), device)
     data = noise(BATCH)
-    augmentation, rngs = augmentations.parse(recipe.augmentation), [stream("perf", 0)]
+    augmentation, replicas = augmentations.parse(recipe.augmentation), replicas_of(recipe, 0, device)
 
     def work() -> None:
-        for batches in epoch_batches(recipe, data, 0):
-            train_step(run, recipe, augmentation, batches, rngs)
+        for whole in epoch_batches(recipe, data, 0):
+            train_step(run, recipe, augmentation, whole, replicas)
 
     return work
 
 
-def noise(count: int) -> TrainingData:
+def noise(count: int) -> Resident:
     """Return ``count`` images of noise in ten classes, with room for the crop."""
     pixels = np.random.default_rng(0).integers(0, 256, (count, SIDE + 8, SIDE + 8, 3), dtype=np.uint8)
-    return TrainingData(torch.from_numpy(pixels), torch.arange(count) % 10, 10, (SIDE, SIDE))
+    return Resident(torch.from_numpy(pixels), torch.arange(count) % 10, 10, (SIDE, SIDE), (1.0, 1.0))

@@ -17,6 +17,8 @@ from robustbench_msda.results.scores import NUMBERS
 from robustbench_msda.results.store import CheckpointRecord, Results, Sidecar, read_predictions, read_sidecar
 
 CLEAN = "clean"
+TRAINING = "training"
+TRAINING_METRICS = ("parameters", "flops", "epoch_seconds", "step_seconds", "images_per_s")
 ORDER = ["dataset", "model", "augmentation", "seed", "fingerprint", "benchmark", "world", "condition"]
 
 
@@ -87,6 +89,7 @@ def checkpoint_scores(
     results: Results, record: CheckpointRecord, limits: Mapping[str, int] | None, relation: Relation
 ) -> Iterator[Score]:
     """Yield the scores of one checkpoint, world by world: limited worlds never meet full ones."""
+    yield from training_scores(record)
     table = benchmarks_of(record.dataset)
     clean = clean_errors(results, record)
     for found in evaluated(results, record):
@@ -96,6 +99,15 @@ def checkpoint_scores(
         basis = Basis(clean.get(found.limit), baseline, relation.allow_partial)
         for each in table[found.benchmark].score(found.conditions, record.classes, basis):
             yield replace(each, world=found.world)
+
+
+def training_scores(record: CheckpointRecord) -> Iterator[Score]:
+    """Yield what the training of a checkpoint cost, where that is known; ``n`` counts epochs."""
+    if record.cost is None:
+        return
+    told = f"{record.cost.device}, processes: {record.cost.processes}, threads of each: {record.cost.threads}"
+    for metric in TRAINING_METRICS:
+        yield Score(TRAINING, metric, float(getattr(record.cost, metric)), record.cost.epochs, flags=told)
 
 
 def evaluated(results: Results, record: CheckpointRecord, only: str = "") -> Iterator[Evaluated]:

@@ -94,10 +94,11 @@ def plan(
     Raises:
         UnknownName: there is no such benchmark for the checkpoint's data set.
         MissingData: its data set is not in ``data_dir``.
-        UserError: it answers with other classes than the data set has.
+        UserError: it answers with other classes, or takes images of other channels, than the data set has.
     """
     dataset = open_dataset(checkpoint.dataset, data_dir)
     check_classes(checkpoint, dataset)
+    check_channels(checkpoint, dataset)
     table = benchmarks_of(dataset.name)
     chosen = dict.fromkeys(table, limits) if isinstance(limits, int) else limits
     tasks: list[Task] = []
@@ -121,6 +122,15 @@ def tasks_of(benchmark: Benchmark, fingerprint: str, setting: Setting, results: 
     world = World(benchmark.data(setting), benchmark.version, setting.limit)
     for cell in benchmark.cells(fingerprint, setting):
         yield Task(benchmark, cell, setting, world, results.has(cell, world))
+
+
+def check_channels(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    """Raise ``UserError`` unless ``checkpoint`` takes images of as many channels as those of ``dataset``."""
+    if len(checkpoint.mean) != dataset.channels:
+        raise UserError(
+            f"the checkpoint takes images of {len(checkpoint.mean)} channels, the data set {dataset.name} has "
+            f"{dataset.channels} (3: RGB, 1: grey); give the data it was trained on, and as many numbers to --mean"
+        )
 
 
 def check_classes(checkpoint: Checkpoint, dataset: Dataset) -> None:

@@ -21,7 +21,7 @@ from robustbench_msda.prediction import predict
 from robustbench_msda.progress import Progress, silent
 from robustbench_msda.recipes import make_recipe
 from robustbench_msda.records import Batch, Cell, Predictions
-from robustbench_msda.results.store import CheckpointRecord, Results, Sidecar, check_writable, world_facts
+from robustbench_msda.results.store import CheckpointRecord, Results, Sidecar, check_writable, read_cost, world_facts
 
 
 def evaluate(
@@ -160,6 +160,7 @@ def record_of(checkpoint: Checkpoint, path: Path) -> CheckpointRecord:
         group=recipe.group if recipe else "",
         seed=recipe.seed if recipe else None,
         augmentation=augmentations.short(recipe.augmentation) if recipe else "",
+        cost=read_cost(path.parent) if recipe else None,
     )
 
 

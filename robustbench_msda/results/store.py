@@ -19,8 +19,38 @@ from robustbench_msda.records import PREDICTIONS_VERSION, Cell, Predictions, Wor
 
 # What NumPy and zipfile raise on damaged archives; NotImplementedError, a RuntimeError, for damaged flags.
 UNREADABLE = (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# In a run folder.
+COST = "cost.json"
 # The columns that are no float32.
 WHOLE = {"index": np.int32, "frame": np.int16, "label": np.int16, "top5": np.int16}
+
+
+class TrainingCost(BaseModel):
+    """What the training of a network cost, as its run folder says.
+
+    Attributes:
+        parameters: of the network, trainable.
+        flops: of the forward pass of one image: two for a multiplication and addition.
+        epochs: over how many the times below are means.
+        epoch_seconds: wall time of an epoch's training steps.
+        step_seconds: of one step.
+        images_per_s: trained on.
+        device: in words.
+        processes: that shared the work.
+        threads: of torch in each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parameters: int
+    flops: int
+    epochs: int
+    epoch_seconds: float
+    step_seconds: float
+    images_per_s: float
+    device: str
+    processes: int
+    threads: int
 
 
 class CheckpointRecord(BaseModel):
@@ -40,6 +70,7 @@ class CheckpointRecord(BaseModel):
         group: the recipe id without its seed, empty for a stranger.
         seed: of the recipe; None for a stranger.
         augmentation: short text of the recipe's, empty for a stranger.
+        cost: what its training cost, where that is known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +88,7 @@ class CheckpointRecord(BaseModel):
     group: str = ""
     seed: int | None = None
     augmentation: str = ""
+    cost: TrainingCost | None = None
 
 
 class Sidecar(BaseModel):
@@ -151,6 +183,21 @@ class Results:
         return records
 
 
+def read_cost(folder: Path) -> TrainingCost | None:
+    """Return what the run folder ``folder`` says its training cost; None where it says nothing.
+
+    Raises:
+        DamagedData: the file cannot be read.
+    """
+    path = folder / COST
+    try:
+        return TrainingCost.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise DamagedData(f"{path} is damaged ({type(error).__name__}); delete it: only the costs are lost") from None
+
+
 def read_predictions(path: Path) -> Predictions:
     """Return the predictions at ``path``.
 
@@ -194,7 +241,8 @@ def check_writable(root: Path) -> None:
     probe = root / ".writable"
     write_text(probe, "")
     try:
-        probe.unlink()
+        # Another worker that asks at the same time may have removed it.
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {root}: {error.strerror}; choose another --results") from None
 

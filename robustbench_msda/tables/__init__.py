@@ -11,6 +11,7 @@ import pandas as pd
 from robustbench_msda.errors import pick
 from robustbench_msda.files import write_text
 from robustbench_msda.results.aggregates import Absent, tidy
+from robustbench_msda.tables.cost import training_cost
 from robustbench_msda.tables.csv import to_csv
 from robustbench_msda.tables.dependency import class_dependency, classes
 from robustbench_msda.tables.latex import to_latex
@@ -30,6 +31,7 @@ TABLES: dict[str, Table] = {
     "attacks": attacks,
     "class_dependency": class_dependency,
     "classes": classes,
+    "training_cost": training_cost,
 }
 
 FORMATS: dict[str, Callable[[TableData], str]] = {"csv": to_csv, "tex": to_latex, "md": to_markdown}

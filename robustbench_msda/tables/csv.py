@@ -12,6 +12,8 @@ PARTS: dict[Format, dict[str, str]] = {
     "change": {"": "mean", "_std": "spread", "_n": "n"},
     "change_interval": {"": "mean", "_low": "low", "_high": "high", "_n": "n", "_mark": "mark"},
     "distance": {"": "mean", "_std": "spread", "_n": "n"},
+    "quantity": {"": "mean", "_std": "spread", "_n": "n"},
+    "millions": {"": "mean", "_n": "n"},
     "count": {"": "mean"},
     "probability": {"": "mean"},
 }

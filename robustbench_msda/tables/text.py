@@ -39,11 +39,20 @@ def number_text(value: Estimate, column: Column) -> str:
         return "< 0.001" if value.mean < 0.001 else f"{value.mean:.3f}"
     if column.format == "distance":
         return f"{value.mean:.2f}{spread_text(value, 1)}"
+    if column.format == "quantity":
+        return three_digits(value.mean) + ("" if math.isnan(value.spread) else f" ± {value.spread:.2g}")
+    if column.format == "millions":
+        return three_digits(value.mean / 1e6)
     if column.format == "share":
         return hundred(value.mean) + spread_text(value)
     if column.format == "change_interval" and not math.isnan(value.low):
         return f"{signed(value.mean)} [{signed(value.low)}, {signed(value.high)}]"
     return signed(value.mean) + spread_text(value)
+
+
+def three_digits(number: float) -> str:
+    """Return a positive ``number`` with three significant digits, and all those before the point."""
+    return f"{number:,.{max(0, 2 - math.floor(math.log10(number)))}f}" if number > 0 else "0"
 
 
 def hundred(fraction: float) -> str:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 # text; share: error or accuracy, printed in percent; change: signed, in percentage points; change_interval: the same
-# with its interval instead of a spread; distance: two decimals, no percent; count; probability.
-Format = Literal["text", "share", "change", "change_interval", "distance", "count", "probability"]
+# with its interval instead of a spread; distance: two decimals, no percent; quantity: three digits of anything;
+# millions: the same of a millionth, exact and without a spread; count; probability.
+Format = Literal[
+    "text", "share", "change", "change_interval", "distance", "quantity", "millions", "count", "probability"
+]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,9 +24,13 @@ from robustbench_msda.prediction import predict
 from robustbench_msda.progress import Progress, silent
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.records import Batch
-from robustbench_msda.streams import seed, stream
-from robustbench_msda.training.batches import TrainingData, epoch_batches, epoch_steps, resident, training_sets
-from robustbench_msda.training.losses import LOSSES
+from robustbench_msda.training.batches import TrainingImages, epoch_batches, epoch_steps, training_sets
+from robustbench_msda.training.board import board
+from robustbench_msda.training.cost import write_cost
+from robustbench_msda.training.distributed import ALONE, Group, joined
+from robustbench_msda.training.execution import PLAIN, Execution
+from robustbench_msda.training.images import training_images
+from robustbench_msda.training.replicas import replicas_of
 from robustbench_msda.training.state import (
     Run,
     finished,
@@ -35,6 +41,7 @@ from robustbench_msda.training.state import (
     save_state,
     start,
 )
+from robustbench_msda.training.steps import train_step
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
@@ -42,13 +49,65 @@ STATE = "state.pt"
 TEST_BATCH = 500
 BAD_BATCH = "not_finite.safetensors"
 BATCH_FIELDS = ("images", "targets", "index")
+# Waiting for less of an epoch is not worth a word.
+LONG_WAIT = 0.1
 
 
-def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", progress: Progress = silent) -> Checkpoint:
+@dataclass(frozen=True)
+class Work:
+    """What is trained on what, and by whom.
+
+    Attributes:
+        recipe: what is trained.
+        augmentation: of the recipe.
+        dataset: whose test images are answered after each epoch.
+        data: the training images.
+        group: the processes that share the work.
+    """
+
+    recipe: Recipe
+    augmentation: Augmentation
+    dataset: Dataset
+    data: TrainingImages
+    group: Group = ALONE
+
+
+class Epoch(NamedTuple):
+    """What came of one pass over the training images.
+
+    Attributes:
+        loss: the mean over the images.
+        seconds: wall time of the training steps.
+        waiting: the share of it that the network waited for images.
+    """
+
+    loss: float
+    seconds: float
+    waiting: float
+
+
+def train(
+    recipe: Recipe,
+    data_dir: Path,
+    out: Path,
+    *,
+    device: str = "cpu",
+    how: Execution = PLAIN,
+    progress: Progress = silent,
+) -> Checkpoint:
     """Return the checkpoint of ``recipe``, trained into the folder ``out``, from where an earlier call was stopped.
 
-    The folder holds ``checkpoint.safetensors`` (self-describing), ``log.csv`` (a row an epoch) and, until it is done,
-    ``state.pt``, from which the same call goes on to the same weights bit for bit.
+    The folder holds ``checkpoint.safetensors`` (self-describing), ``log.csv`` (a row an epoch), ``cost.json`` and,
+    until it is done, ``state.pt``, from which the same call goes on to the same weights bit for bit. Under torchrun the
+    processes share the replicas of each global batch, and the first keeps the files.
+
+    Args:
+        recipe: what is trained.
+        data_dir: where its data set is.
+        out: the run folder; under torchrun on several machines, one they share.
+        device: ``cpu``, ``cuda``, ``cuda:1`` …; under torchrun ``cuda`` is each process's own.
+        how: what changes the speed alone.
+        progress: told in steps.
 
     Raises:
         MissingData: the data set is not in ``data_dir``.
@@ -61,42 +120,57 @@ def train(recipe: Recipe, data_dir: Path, out: Path, *, device: str = "cpu", pro
         (out / STATE).unlink(missing_ok=True)
         return checkpoint
     datasets = training_sets(recipe, data_dir)
-    dataset = datasets[0]
-    run = start(recipe, dataset, torch.device(device))
-    data = resident(datasets, recipe.crop_padding, torch.device(device))
-    resume(run, recipe, out / STATE)
-    while run.epoch < recipe.epochs:
-        began = time.perf_counter()
-        try:
-            loss = train_epoch(run, recipe, augmentation, data, progress)
-        except LossNotFinite as stopped:
-            raise kept_batch(stopped, recipe, out) from None
-        seconds = time.perf_counter() - began
-        error = checked_error(run, dataset, recipe, out)
-        run.epoch += 1
-        run.rows.append(
-            {
-                "epoch": run.epoch,
-                "train_loss": loss,
-                "test_error": error,
-                "images_per_s": len(data.labels) / seconds,
-                "seconds": seconds,
-            }
-        )
+    with joined(device) as (group, own):
+        run = start(recipe, datasets[0], own, compiled=how.compiled)
+        with training_images(recipe, datasets, own, how.workers) as data:
+            work = Work(recipe, augmentation, datasets[0], data, group)
+            resume(run, recipe, out / STATE)
+            with board(out, run.epoch, how.tensorboard and group.leads) as show:
+                while run.epoch < recipe.epochs:
+                    run_epoch(run, work, out, progress)
+                    show(run.rows[-1])
+        checkpoint = finished_checkpoint(run, recipe, datasets[0])
+        if group.leads:
+            steps = epoch_steps(recipe, len(data.labels))
+            write_cost(kept_model(run), datasets[0].side, run.rows, steps, group.size, out)
+            save(checkpoint, out / CHECKPOINT)
+            (out / STATE).unlink(missing_ok=True)
+    return checkpoint
+
+
+def run_epoch(run: Run, work: Work, out: Path, progress: Progress) -> None:
+    """Train ``run`` for an epoch, test it, and keep the log and the state in ``out``.
+
+    Raises:
+        UserError: the loss or an answer is not finite.
+    """
+    try:
+        epoch = train_epoch(run, work, progress)
+    except LossNotFinite as stopped:
+        raise kept_batch(stopped, work, out) from None
+    error = checked_error(run, work, out)
+    run.epoch += 1
+    run.rows.append(
+        {
+            "epoch": run.epoch,
+            "train_loss": epoch.loss,
+            "test_error": error,
+            "images_per_s": len(work.data.labels) / epoch.seconds,
+            "seconds": epoch.seconds,
+            "waiting": epoch.waiting,
+        }
+    )
+    if work.group.leads:
         # The log first: after a kill between the two, the epoch is done again and its row replaced.
         write_text(out / LOG, log_text(run.rows))
-        save_state(run, recipe, out / STATE)
-    checkpoint = finished_checkpoint(run, recipe, dataset)
-    save(checkpoint, out / CHECKPOINT)
-    (out / STATE).unlink(missing_ok=True)
-    return checkpoint
+        save_state(run, work.recipe, out / STATE)
 
 
 class LossNotFinite(Exception):
     """The loss of a global batch was not finite.
 
     Attributes:
-        batches: the batch, a part a replica, before the augmentation.
+        batches: what this process had of it, a part a replica, before the augmentation.
     """
 
     def __init__(self, batches: list[Batch]) -> None:
@@ -104,46 +178,52 @@ class LossNotFinite(Exception):
         self.batches = batches
 
 
-def kept_batch(stopped: LossNotFinite, recipe: Recipe, out: Path) -> UserError:
+def kept_batch(stopped: LossNotFinite, work: Work, out: Path) -> UserError:
     """Return what to tell the user of a loss that is not finite, after the batch was written to ``out``."""
     first = stopped.batches[0]
     tensors = {name: torch.cat([getattr(batch, name) for batch in stopped.batches]) for name in BATCH_FIELDS}
-    write_whole(
-        out / BAD_BATCH, lambda path: save_file({name: each.cpu().contiguous() for name, each in tensors.items()}, path)
-    )
+    kept = {name: each.cpu().contiguous() for name, each in tensors.items()}
+    if work.group.leads:
+        write_whole(out / BAD_BATCH, lambda path: save_file(kept, path))
     return UserError(
         f"{out}: the loss of step {first.step + 1} is not finite; its batch is in {BAD_BATCH}; "
-        f"lower lr (it is {recipe.lr}) or set clip_norm"
+        f"lower lr (it is {work.recipe.lr}) or set clip_norm"
     )
 
 
-def train_epoch(run: Run, recipe: Recipe, augmentation: Augmentation, data: TrainingData, progress: Progress) -> float:
-    """Train ``run`` for one pass over ``data`` and return the mean loss of its images.
+def train_epoch(run: Run, work: Work, progress: Progress = silent) -> Epoch:
+    """Train ``run`` for one pass over the training images.
 
     Raises:
         LossNotFinite: the loss of a batch is not; it is noticed a step later, so that no step waits for the last one.
     """
     run.model.train()
-    device = data.padded.device
-    rngs = [stream("augmentation", recipe.seed, run.epoch, replica) for replica in range(recipe.replicas)]
+    recipe, data, device = work.recipe, work.data, work.data.labels.device
     unseen: list[tuple[list[Batch], Tensor]] = []
-    total, count = torch.zeros((), device=device), 0
+    total, count, waited, began = torch.zeros((), device=device), 0, 0.0, time.perf_counter()
     last = epoch_steps(recipe, len(data.labels)) * recipe.epochs
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        # What models draw for themselves (dropout) must not depend on where a run was resumed.
-        torch.manual_seed(seed("model", recipe.seed, run.epoch))
-        for batches in epoch_batches(recipe, data, run.epoch):
-            size = sum(len(batch.images) for batch in batches)
-            loss = train_step(run, recipe, augmentation, batches, rngs)
-            total += loss * size
-            count += size
-            unseen.append((batches, loss))
+        replicas = replicas_of(recipe, run.epoch, device, work.group)
+        batches = epoch_batches(recipe, data, run.epoch, work.group)
+        while True:
+            asked = time.perf_counter()
+            whole = next(batches, None)
+            waited += time.perf_counter() - asked
+            if whole is None:
+                break
+            loss = train_step(run, recipe, work.augmentation, whole, replicas, work.group)
+            total += loss * whole.size
+            count += whole.size
+            unseen.append((whole.batches, loss))
             if len(unseen) > 1:
                 check_finite(*unseen.pop(0))
-            progress(batches[0].step + 1, last, f"epoch {run.epoch + 1}/{recipe.epochs}")
-    for batches, loss in unseen:
-        check_finite(batches, loss)
-    return float(total) / count
+            share = waited / (time.perf_counter() - began)
+            note = f", {share:.0%} of the time waiting for images" if share > LONG_WAIT else ""
+            progress(whole.batches[0].step + 1, last, f"epoch {run.epoch + 1}/{recipe.epochs}{note}")
+    for batches_seen, loss in unseen:
+        check_finite(batches_seen, loss)
+    seconds = time.perf_counter() - began
+    return Epoch(float(total) / count, seconds, waited / seconds)
 
 
 def check_finite(batches: list[Batch], loss: Tensor) -> None:
@@ -152,62 +232,27 @@ def check_finite(batches: list[Batch], loss: Tensor) -> None:
         raise LossNotFinite(batches)
 
 
-def train_step(
-    run: Run, recipe: Recipe, augmentation: Augmentation, batches: list[Batch], rngs: list[np.random.Generator]
-) -> Tensor:
-    """Take one step on a global batch, given as one batch a replica, and return its mean loss."""
-    set_learning_rate(run.optimizer, learning_rate(recipe, batches[0].progress))
-    run.optimizer.zero_grad(set_to_none=True)
-    size = sum(len(batch.images) for batch in batches)
-    total = torch.zeros((), device=batches[0].images.device)
-    for batch, rng in zip(batches, rngs, strict=True):
-        with torch.autocast(total.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            loss = augmentation.loss(run.model, batch, LOSSES[recipe.loss], rng)
-        share = loss * (len(batch.images) / size)
-        share.backward()
-        total += share.detach()
-    if recipe.clip_norm:
-        torch.nn.utils.clip_grad_norm_(run.model.parameters(), recipe.clip_norm)
-    run.optimizer.step()
-    if run.average is not None:
-        run.average.update_parameters(run.model)
-    return total
-
-
-def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Return the learning rate of the step that begins when the share ``progress``, in [0, 1), of the run is done."""
-    if progress < recipe.warmup:
-        return recipe.lr * progress / recipe.warmup
-    if recipe.schedule == "multi_step":
-        return recipe.lr * recipe.gamma ** sum(progress >= milestone - 1e-9 for milestone in recipe.milestones)
-    done = (progress - recipe.warmup) / (1 - recipe.warmup)
-    return recipe.final_lr + (recipe.lr - recipe.final_lr) * (1 + math.cos(math.pi * done)) / 2
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of every parameter group."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def checked_error(run: Run, dataset: Dataset, recipe: Recipe, out: Path) -> float:
+def checked_error(run: Run, work: Work, out: Path) -> float:
     """Return the test error after an epoch, or raise ``UserError``: an answer is not finite."""
     try:
-        return test_error(run, dataset, recipe)
+        return test_error(run, work)
     except UserError as error:
-        raise UserError(f"{out}: {error}; in epoch {run.epoch + 1}; lower lr (it is {recipe.lr})") from None
+        raise UserError(f"{out}: {error}; in epoch {run.epoch + 1}; lower lr (it is {work.recipe.lr})") from None
 
 
-def test_error(run: Run, dataset: Dataset, recipe: Recipe) -> float:
+def test_error(run: Run, work: Work) -> float:
     """Return the test error of the kept weights in the recipe's precision: a figure for the log, not a result."""
     model = kept_model(run).eval()
-    device = model.get_buffer("mean").device
-    images, labels = dataset.images("test"), torch.from_numpy(np.array(dataset.labels("test"), dtype=np.int64))
+    device = model.mean.device
+    images = work.dataset.images("test")
+    labels = torch.from_numpy(np.array(work.dataset.labels("test"), dtype=np.int64))
+    own = torch.arange(len(labels)).tensor_split(work.group.size)[work.group.rank]
 
     def batches() -> Iterator[Batch]:
-        for index in torch.arange(len(labels)).split(TEST_BATCH):
-            pixels = torch.from_numpy(np.array(images[index[0] : index[-1] + 1])).to(device)
+        for index in own.split(TEST_BATCH):
+            pixels = torch.from_numpy(np.array(images[int(index[0]) : int(index[-1]) + 1])).to(device)
             yield Batch(pixels.permute(0, 3, 1, 2).float().div_(255), labels[index], index)
 
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-        return 1.0 - float(predict(model, batches()).correct.mean())
+    with torch.autocast(device.type, torch.bfloat16, enabled=work.recipe.precision == "bfloat16"):
+        correct = torch.tensor(predict(model, batches()).correct.sum(), dtype=torch.float64, device=device)
+    return 1.0 - float(work.group.add(correct)) / len(labels)

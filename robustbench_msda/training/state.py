@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]  # it is in their documentation
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from robustbench_msda import augmentations
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.errors import UserError
 from robustbench_msda.files import write_whole
+from robustbench_msda.models.channels import GREY, check_takes, with_channels
 from robustbench_msda.models.checkpoints import Checkpoint, load
 from robustbench_msda.models.normalisation import Normalised
 from robustbench_msda.models.sources import build
@@ -28,27 +29,40 @@ from robustbench_msda.streams import seed
 class Run:
     """A training run under way: all that changes, and all that a resume needs."""
 
-    model: nn.Module
+    model: Normalised
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None
     epoch: int = 0
     rows: list[dict[str, float]] = field(default_factory=list)
 
 
-def start(recipe: Recipe, dataset: Dataset, device: torch.device) -> Run:
+def start(recipe: Recipe, dataset: Dataset, device: torch.device, *, compiled: bool = False) -> Run:
     """Return the run of ``recipe`` before its first step; initialisation is drawn from the seed alone.
+
+    Args:
+        recipe: what is trained.
+        dataset: on what.
+        device: where.
+        compiled: whether torch.compile makes the forward pass.
 
     Raises:
         UserError: the model cannot be built, or the augmentation cannot train it on images of this size.
     """
+    options = with_channels(recipe.model, recipe.model_options, dataset.channels)
+    if dataset.channels == GREY and (recipe.color_jitter or recipe.lighting):
+        raise UserError(f"color_jitter and lighting are of RGB images, {dataset.name} is grey; set both to 0")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed("initialisation", recipe.seed))
-        network = build(recipe.model, len(dataset.classes), recipe.model_options)
+        network = build(recipe.model, len(dataset.classes), options)
     model = Normalised(network, dataset.mean, dataset.std).to(device).to(memory_format=torch.channels_last)
+    check_takes(model, recipe.model, (dataset.channels, dataset.side, dataset.side))
     if reason := augmentations.parse(recipe.augmentation).refusal(model, (dataset.side, dataset.side)):
         raise UserError(f"{recipe.augmentation} on {recipe.model} and {dataset.name}: {reason}")
+    if compiled:
+        model.compile()
+    spared = recipe.decayed == "weights"
     optimizer = torch.optim.SGD(
-        model.parameters(),
+        param_groups_weight_decay(model, recipe.weight_decay) if spared else model.parameters(),
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov and recipe.momentum > 0,
@@ -61,8 +75,7 @@ def start(recipe: Recipe, dataset: Dataset, device: torch.device) -> Run:
 
 def kept_model(run: Run) -> Normalised:
     """Return the network whose weights are evaluated and kept: the average where there is one."""
-    model = run.model if run.average is None else run.average.module
-    return cast(Normalised, model)
+    return run.model if run.average is None else cast(Normalised, run.average.module)
 
 
 def save_state(run: Run, recipe: Recipe, path: Path) -> None:
@@ -135,7 +148,7 @@ def finished(recipe: Recipe, path: Path) -> Checkpoint:
 
 
 def log_text(rows: list[dict[str, float]]) -> str:
-    """Return the log as CSV: epoch, train_loss, test_error (fractions), images_per_s, seconds."""
+    """Return the log as CSV: epoch, train_loss, test_error, images_per_s, seconds; waiting, a share of them."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

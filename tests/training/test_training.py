@@ -16,14 +16,14 @@ from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UserError
 from robustbench_msda.models.checkpoints import load, network
 from robustbench_msda.recipes import Recipe
-from robustbench_msda.records import Batch
 from robustbench_msda.training import loop, train
+from robustbench_msda.training.batches import GlobalBatch
 
 
 def test_a_run_leaves_a_checkpoint_that_describes_itself_and_a_log(tmp_path: Path) -> None:
     progress = Stopping()
     checkpoint = train(PLAIN, Path(), tmp_path / "runs" / "a", progress=progress)
-    assert names(tmp_path / "runs" / "a") == ["checkpoint.safetensors", "log.csv"]
+    assert names(tmp_path / "runs" / "a") == ["checkpoint.safetensors", "cost.json", "log.csv"]
     read = load(tmp_path / "runs" / "a" / "checkpoint.safetensors")
     assert read.fingerprint == checkpoint.fingerprint
     assert (read.source, read.dataset, read.classes) == ("small_cnn", "digits", tuple("0123456789"))
@@ -34,7 +34,7 @@ def test_a_run_leaves_a_checkpoint_that_describes_itself_and_a_log(tmp_path: Pat
 def test_the_log_has_a_row_an_epoch(tmp_path: Path) -> None:
     checkpoint = train(recipe_of(epochs=4, lr=0.2), Path(), tmp_path)
     log = rows(tmp_path)
-    assert list(log[0]) == ["epoch", "train_loss", "test_error", "images_per_s", "seconds"]
+    assert list(log[0]) == ["epoch", "train_loss", "test_error", "images_per_s", "seconds", "waiting"]
     assert [row["epoch"] for row in log] == ["1", "2", "3", "4"]
     losses = [float(row["train_loss"]) for row in log]
     assert losses[-1] < losses[0] < 3
@@ -94,8 +94,9 @@ def test_the_batch_whose_loss_is_no_number_is_kept(
     taken: list[Tensor] = []
     real = loop.train_step
 
-    def failing(run: object, recipe: object, method: object, batches: list[Batch], rngs: object) -> Tensor:
-        loss = real(run, recipe, method, batches, rngs)
+    def failing(run: object, recipe: object, method: object, whole: GlobalBatch, *others: object) -> Tensor:
+        loss = real(run, recipe, method, whole, *others)
+        batches = whole.batches
         if batches[0].step != step:
             return loss
         taken.append(torch.cat([batch.images for batch in batches]))

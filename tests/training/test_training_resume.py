@@ -24,7 +24,7 @@ def test_an_interrupted_run_gives_the_same_bytes(
     tmp_path: Path, uninterrupted: dict[str, bytes], name: str, stops: tuple[int, ...]
 ) -> None:
     assert fit(RECIPES[name], tmp_path, *stops) == uninterrupted[name]
-    assert names(tmp_path) == ["checkpoint.safetensors", "log.csv"]
+    assert names(tmp_path) == ["checkpoint.safetensors", "cost.json", "log.csv"]
     assert [row["epoch"] for row in rows(tmp_path)] == ["1", "2", "3"]
 
 
@@ -40,7 +40,7 @@ def test_a_state_that_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
     train(PLAIN, Path(), tmp_path)
     (tmp_path / "state.pt").write_bytes(b"left by a kill between the checkpoint and the end")
     train(PLAIN, Path(), tmp_path)
-    assert names(tmp_path) == ["checkpoint.safetensors", "log.csv"]
+    assert names(tmp_path) == ["checkpoint.safetensors", "cost.json", "log.csv"]
 
 
 KILLED = """

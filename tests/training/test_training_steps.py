@@ -17,8 +17,9 @@ from robustbench_msda import augmentations
 from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.records import Batch
-from robustbench_msda.streams import stream
-from robustbench_msda.training import batches, loop, state
+from robustbench_msda.training import batches, images, loop, state
+from robustbench_msda.training.replicas import replicas_of
+from robustbench_msda.training.steps import learning_rate, train_step
 
 CPU = torch.device("cpu")
 
@@ -34,7 +35,8 @@ def plain(tmp_path: Path) -> str:
 
 
 def epoch(recipe: Recipe, digits: Dataset, number: int = 0) -> list[list[Batch]]:
-    return list(batches.epoch_batches(recipe, batches.resident([digits], recipe.crop_padding, CPU), number))
+    data = images.resident(recipe, [digits], CPU)
+    return [whole.batches for whole in batches.epoch_batches(recipe, data, number)]
 
 
 def joined(pieces: list[list[Batch]], field: Callable[[Batch], Tensor]) -> Tensor:
@@ -111,14 +113,14 @@ def test_label_smoothing(digits: Dataset) -> None:
 
 def rates(recipe: Recipe, steps: int) -> list[float]:
     total = steps * recipe.epochs
-    return [loop.learning_rate(recipe, step / total) for step in range(total)]
+    return [learning_rate(recipe, step / total) for step in range(total)]
 
 
 def test_the_cosine_falls_from_the_rate_to_the_final_one() -> None:
     recipe = recipe_of(lr=0.4, final_lr=0.02, epochs=10)
-    assert loop.learning_rate(recipe, 0.0) == 0.4
-    assert loop.learning_rate(recipe, 0.5) == pytest.approx(0.21)
-    assert loop.learning_rate(recipe, 1.0) == pytest.approx(0.02)
+    assert learning_rate(recipe, 0.0) == 0.4
+    assert learning_rate(recipe, 0.5) == pytest.approx(0.21)
+    assert learning_rate(recipe, 1.0) == pytest.approx(0.02)
     assert rates(recipe, 7) == pytest.approx([0.02 + 0.19 * (1 + math.cos(math.pi * step / 70)) for step in range(70)])
 
 
@@ -137,10 +139,10 @@ def test_the_cosine_is_torchs() -> None:
 def test_warm_up_rises_from_zero_in_a_line_and_then_the_schedule_begins() -> None:
     recipe = recipe_of(lr=0.4, warmup=0.2, epochs=10)
     assert rates(recipe, 10)[:20] == pytest.approx([0.4 * step / 20 for step in range(20)])
-    assert loop.learning_rate(recipe, 0.2) == pytest.approx(0.4)
-    assert loop.learning_rate(recipe, 0.6) == pytest.approx(0.2)
+    assert learning_rate(recipe, 0.2) == pytest.approx(0.4)
+    assert learning_rate(recipe, 0.6) == pytest.approx(0.2)
     steps = recipe_of(lr=0.4, warmup=0.2, schedule="multi_step", milestones=(0.5,))
-    assert [loop.learning_rate(steps, at) for at in (0.1, 0.2, 0.49, 0.5)] == pytest.approx([0.2, 0.4, 0.4, 0.04])
+    assert [learning_rate(steps, at) for at in (0.1, 0.2, 0.49, 0.5)] == pytest.approx([0.2, 0.4, 0.4, 0.04])
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(300, 400), (300, 391), (30, 7), (12, 1), (201, 13)])
@@ -157,11 +159,24 @@ def test_milestones_take_effect_at_their_first_step(epochs: int, steps: int, mil
         (second, 0.002),
         (total - 1, 0.002),
     ):
-        assert loop.learning_rate(recipe, step / total) == pytest.approx(rate)
+        assert learning_rate(recipe, step / total) == pytest.approx(rate)
 
 
 def parameters(model: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def take(run: state.Run, recipe: Recipe, step: list[Batch]) -> None:
+    """Take one step on the batches of all replicas."""
+    whole = batches.GlobalBatch(step, sum(len(batch.images) for batch in step))
+    method = augmentations.parse(recipe.augmentation)
+    train_step(run, recipe, method, whole, replicas_of(recipe, 0, CPU))
+
+
+def losses_of(recipe: Recipe, digits: Dataset) -> float:
+    """Return the loss of the first epoch."""
+    run, data = state.start(recipe, digits, CPU), images.resident(recipe, [digits], CPU)
+    return loop.train_epoch(run, loop.Work(recipe, augmentations.parse("vanilla"), digits, data)).loss
 
 
 def stepped(recipe: Recipe, digits: Dataset, steps: int) -> tuple[state.Run, list[list[Tensor]], list[list[Batch]]]:
@@ -170,9 +185,8 @@ def stepped(recipe: Recipe, digits: Dataset, steps: int) -> tuple[state.Run, lis
     pieces = epoch(recipe, digits)[:steps]
     run.model.train()
     seen = [parameters(run.model)]
-    rngs = [stream("test", replica) for replica in range(recipe.replicas)]
     for step in pieces:
-        loop.train_step(run, recipe, augmentations.parse(recipe.augmentation), step, rngs)
+        take(run, recipe, step)
         seen.append(parameters(run.model))
     return run, seen, pieces
 
@@ -216,7 +230,7 @@ def test_gradients_are_cut_to_a_norm(digits: Dataset, plain: str, norm: float) -
         recipe = recipe_of(model=plain, momentum=0.0, weight_decay=0.0, lr=1.0, clip_norm=asked)
         run = state.start(recipe, digits, CPU)
         before = [weight.detach().clone() for weight in run.model.parameters()]
-        loop.train_step(run, recipe, augmentations.parse("vanilla"), epoch(recipe, digits)[0], [stream("test")])
+        take(run, recipe, epoch(recipe, digits)[0])
         moved.append(
             torch.cat([(a - b).flatten() for a, b in zip(run.model.parameters(), before, strict=True)]).detach()
         )
@@ -235,21 +249,17 @@ def test_replicas_give_the_gradient_of_the_whole_batch(digits: Dataset, plain: s
 
 
 def test_replicas_give_the_loss_of_the_whole_batch(digits: Dataset, plain: str) -> None:
-    losses = []
-    for replicas in (1, 2, 3):
-        recipe = recipe_of(model=plain, crop_padding=0, flip=0.0, batch_size=32, lr=0.2, replicas=replicas)
-        run, data = state.start(recipe, digits, CPU), batches.resident([digits], 0, CPU)
-        losses.append(loop.train_epoch(run, recipe, augmentations.parse("vanilla"), data, lambda *_: None))
+    still = {"model": plain, "crop_padding": 0, "flip": 0.0, "batch_size": 32, "lr": 0.2}
+    losses = [losses_of(recipe_of(**still, replicas=n), digits) for n in (1, 2, 3)]
     assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-5)
 
 
 def test_the_loss_of_an_epoch_is_the_mean_of_its_images(digits: Dataset, plain: str) -> None:
     recipe = recipe_of(model=plain, crop_padding=0, flip=0.0, batch_size=48, lr=1e-12)  # 48, 48, 48, 16
-    run, data = state.start(recipe, digits, CPU), batches.resident([digits], 0, CPU)
-    images = torch.from_numpy(np.array(digits.images("train"))).permute(0, 3, 1, 2).float() / 255
-    expected = functional.cross_entropy(run.model(images), data.labels).detach()
-    loss = loop.train_epoch(run, recipe, augmentations.parse("vanilla"), data, lambda *_: None)
-    assert loss == pytest.approx(float(expected), rel=1e-5)
+    shown = torch.from_numpy(np.array(digits.images("train"))).permute(0, 3, 1, 2).float() / 255
+    labels = torch.from_numpy(np.array(digits.labels("train")))
+    expected = functional.cross_entropy(state.start(recipe, digits, CPU).model(shown), labels).detach()
+    assert losses_of(recipe, digits) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_initial_weights_depend_on_the_seed_alone(digits: Dataset) -> None:
@@ -267,3 +277,28 @@ def test_initial_weights_depend_on_the_seed_alone(digits: Dataset) -> None:
 def test_the_plain_network_has_no_batch_norm(plain: str) -> None:
     assert "BatchNorm" not in NETWORKS
     assert plain.endswith(":plain")
+
+
+def test_biases_and_norms_do_not_decay_where_weights_alone_do(digits: Dataset) -> None:
+    """As timm has it. Without gradients decay is all that moves: what was spared is where it was."""
+    moved = {}
+    for decayed in ("all", "weights"):
+        recipe = recipe_of(model="small_cnn", decayed=decayed, lr=1e-3, momentum=0.0, weight_decay=100.0)
+        run = state.start(recipe, digits, CPU)
+        with torch.no_grad():
+            for parameter in run.model.parameters():
+                parameter.fill_(1.0)
+                parameter.grad = torch.zeros_like(parameter)
+        run.optimizer.step()
+        for name, parameter in run.model.named_parameters():
+            moved[decayed, name, parameter.ndim > 1] = round(float(parameter.detach().flatten()[0]), 6)
+    assert {value for (decayed, *_), value in moved.items() if decayed == "all"} == {0.9}
+    assert {value for (decayed, _, wide), value in moved.items() if decayed == "weights" and wide} == {0.9}
+    assert {value for (decayed, _, wide), value in moved.items() if decayed == "weights" and not wide} == {1.0}
+
+
+def test_warm_up_may_rise_from_a_rate() -> None:
+    """FMix's ImageNet: from 0.1 to 0.4 over five of ninety epochs."""
+    recipe = recipe_of(lr=0.4, warmup_lr=0.1, warmup=5 / 90, schedule="multi_step", milestones=(1 / 3,), epochs=90)
+    found = [learning_rate(recipe, epoch / 90) for epoch in (0, 1, 2.5, 5, 29.99, 30)]
+    assert found == pytest.approx([0.1, 0.16, 0.25, 0.4, 0.4, 0.04])
