@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from robustbench_msda.verbs import Foreign, Place, compare, evaluate, score, train
+    from robustbench_msda.opening import Foreign
+    from robustbench_msda.verbs import Place, compare, evaluate, score, train
 
 __version__ = "0.1.0"
 __all__ = ["Foreign", "Place", "__version__", "compare", "evaluate", "score", "train"]
@@ -18,7 +19,7 @@ __all__ = ["Foreign", "Place", "__version__", "compare", "evaluate", "score", "t
 def __getattr__(name: str) -> object:
     # The verbs import torch, which takes seconds that `--help` must not.
     if name in __all__:
-        from robustbench_msda import verbs
+        from robustbench_msda import opening, verbs
 
-        return getattr(verbs, name)
+        return getattr(opening if name == "Foreign" else verbs, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from robustbench_msda import augmentations, comparison, evaluation, scoring, training
-from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UserError
 from robustbench_msda.evaluation.planning import BATCH_SIZE
-from robustbench_msda.models.checkpoints import Checkpoint, in_folder, load, load_foreign, load_pretrained
-from robustbench_msda.models.sources import split
+from robustbench_msda.models.checkpoints import Checkpoint
+from robustbench_msda.opening import NOTHING_SAID, Foreign, open_checkpoint
 from robustbench_msda.progress import Progress, silent
 from robustbench_msda.recipes import Recipe, make_recipe
 from robustbench_msda.records import Cell
 from robustbench_msda.results.scores import write_comparison, write_scores
 from robustbench_msda.results.selection import select
 from robustbench_msda.results.store import CheckpointRecord, Results
-from robustbench_msda.training.loop import CHECKPOINT
+from robustbench_msda.training.execution import PLAIN, Execution
 
 
 @dataclass(frozen=True)
@@ -50,23 +49,6 @@ class Place:
 HERE = Place()
 
 
-@dataclass(frozen=True)
-class Foreign:
-    """What a weights file does not say of itself, as the user gives it.
-
-    Attributes:
-        model: the model source; beside one of our checkpoints it says that this file may be run.
-        dataset: the data set it classifies; empty for our own checkpoints.
-        mean: of its normalisation, a channel; empty for the data set's.
-        std: likewise.
-    """
-
-    model: str = ""
-    dataset: str = ""
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-
-
 def recipe(settings: Mapping[str, object], where: str = "recipe") -> Recipe:
     """Return the recipe of ``settings``: fields of ``Recipe``, perhaps a ``preset``; the augmentation in any form.
 
@@ -80,7 +62,12 @@ def recipe(settings: Mapping[str, object], where: str = "recipe") -> Recipe:
 
 
 def train(
-    settings: Mapping[str, object], out: Path | str = "", *, place: Place = HERE, progress: Progress = silent
+    settings: Mapping[str, object],
+    out: Path | str = "",
+    *,
+    place: Place = HERE,
+    how: Execution = PLAIN,
+    progress: Progress = silent,
 ) -> Checkpoint:
     """Return the checkpoint of a recipe, trained into the folder ``out``; an interrupted call goes on where it was.
 
@@ -88,6 +75,7 @@ def train(
         settings: fields of ``Recipe``, such as ``{"dataset": "digits", "model": "small_cnn"}``.
         out: the run folder; empty for one named after the recipe in ``runs/``.
         place: where data sets are, and the device.
+        how: what changes the speed alone.
         progress: told in steps.
 
     Raises:
@@ -95,46 +83,7 @@ def train(
     """
     made = recipe(settings)
     folder = Path(out) if out else Path("runs") / made.folder
-    return training.train(made, Path(place.data_dir), folder, device=place.device, progress=progress)
-
-
-def open_checkpoint(argument: Path | str, foreign: Foreign, data_dir: Path) -> tuple[Checkpoint, Path]:
-    """Return the checkpoint a user names, and where it lies.
-
-    Args:
-        argument: a run folder, one of our ``.safetensors``, a weights file (with ``foreign``), or a model source with
-            cached pretrained weights.
-        foreign: what a weights file does not say of itself.
-        data_dir: where its data set is.
-
-    Raises:
-        UserError: it cannot be found, read or understood.
-    """
-    path = in_folder(Path(argument), CHECKPOINT)
-    if path.is_file():
-        return (stranger(path, foreign, data_dir) if foreign.dataset else load(path)), path
-    if "/" in str(argument) and split(str(argument))[0] in ("timm", "torchvision", "hf-hub"):
-        return load_pretrained(str(argument), dataset=foreign.dataset or "imagenet"), path
-    raise UserError(f"no checkpoint at {path}: expected a run folder, a weights file, or a source such as timm/NAME")
-
-
-def stranger(path: Path, foreign: Foreign, data_dir: Path) -> Checkpoint:
-    """Return the checkpoint in a weights file that says nothing of itself.
-
-    Raises:
-        UserError: the model is not named, or the file does not fit.
-    """
-    if not foreign.model:
-        raise UserError(f"{path}: give --model SOURCE, such as path/to/net.py:resnet20, beside --dataset")
-    dataset = open_dataset(foreign.dataset, data_dir)
-    return load_foreign(
-        path,
-        foreign.model,
-        dataset=dataset.name,
-        classes=dataset.classes,
-        mean=foreign.mean or dataset.mean,
-        std=foreign.std or dataset.std,
-    )
+    return training.train(made, Path(place.data_dir), folder, device=place.device, how=how, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -158,7 +107,7 @@ def plan(
     checkpoint: Path | str,
     benchmarks: Mapping[str, int] | int = 0,
     *,
-    foreign: Foreign = Foreign(),
+    foreign: Foreign = NOTHING_SAID,
     place: Place = HERE,
 ) -> Planned:
     """Return what an evaluation would do (see ``evaluate``)."""
@@ -180,8 +129,9 @@ def evaluate(
     checkpoint: Path | str,
     benchmarks: Mapping[str, int] | int = 0,
     *,
-    foreign: Foreign = Foreign(),
+    foreign: Foreign = NOTHING_SAID,
     place: Place = HERE,
+    cells: Collection[Cell] = (),
     progress: Progress = silent,
 ) -> Planned:
     """Predict what is missing of a checkpoint's cells, and return what the plan was.
@@ -191,6 +141,7 @@ def evaluate(
         benchmarks: name to how many test images, 0 for all; a number is that of every benchmark.
         foreign: what a weights file does not say of itself.
         place: where data sets and results are, and the device.
+        cells: only these, whatever their fingerprint; none for all.
         progress: told in images.
 
     Raises:
@@ -198,6 +149,7 @@ def evaluate(
             those that can.
     """
     planned = plan(checkpoint, benchmarks, foreign=foreign, place=place)
+    planned = replace(planned, cells=evaluation.only(planned.cells, cells)) if cells else planned
     failed = carry_out(planned, place, progress)
     if failed:
         cell, reason = next(iter(failed.items()))

@@ -16,8 +16,9 @@ import robustbench_msda
 
 PACKAGE = Path(robustbench_msda.__file__).parent
 FLOORS = {
+    7: ("__main__",),
     6: ("cli",),
-    5: ("demo", "estimates", "page", "preview", "reporting", "running", "studies", "verbs"),
+    5: ("estimates", "opening", "page", "preflight", "preview", "reporting", "running", "speeds", "studies", "verbs"),
     4: ("comparison", "corrupting", "evaluation", "figures", "scoring", "tables", "training"),
     3: ("augmentations", "benchmarks"),
     2: ("attacks", "data", "models", "prediction", "results"),

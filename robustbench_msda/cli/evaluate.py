@@ -14,6 +14,7 @@ from robustbench_msda.cli import options
 if TYPE_CHECKING:
     from robustbench_msda.errors import UserError
     from robustbench_msda.evaluation import Plan
+    from robustbench_msda.opening import Foreign
     from robustbench_msda.records import Cell
     from robustbench_msda.verbs import Place, Planned
 
@@ -73,17 +74,20 @@ def evaluate(  # noqa: PLR0913
     from robustbench_msda import verbs
     from robustbench_msda.cli.display import progress
     from robustbench_msda.cli.score import print_headlines
+    from robustbench_msda.opening import Foreign
 
     place = options.place(data_dir, results, device, batch_size, allow_partial=allow_partial)
     names = [name.strip().replace("-", "_") for name in benchmarks.split(",") if name.strip()]
     limits = dict.fromkeys(names, limit) if names else limit
+    foreign = Foreign(model, dataset, mean, std)
     fingerprints, failures = [], 0
     for argument in checkpoints:
-        planned = verbs.plan(argument, limits, foreign=verbs.Foreign(model, dataset, mean, std), place=place)
+        planned = verbs.plan(argument, limits, foreign=foreign, place=place)
         announce(argument, planned.cells)
         if dry_run:
             announce_hours(planned, place)
             continue
+        announce_preflight(argument, planned, foreign)
         with progress("evaluating", "images") as update:
             failed = verbs.carry_out(planned, place, update)
         announce_failures(argument, failed)
@@ -104,6 +108,19 @@ def announce(argument: str, plan: Plan) -> None:
         click.echo(f"{argument}: skipped {name}: {lack.reason}; {lack.remedy}", err=True)
     for name, conditions in plan.lacking.items():
         click.echo(f"{argument}: {name} is not all here; missing: {', '.join(conditions)}", err=True)
+
+
+def announce_preflight(argument: str, planned: Planned, foreign: Foreign) -> None:
+    """Say on stderr how a stranger's checkpoint does under the normalisation that is assumed, and what seems wrong."""
+    from robustbench_msda import preflight
+    from robustbench_msda.cli.display import progress
+
+    for line in preflight.other_view(planned):
+        click.echo(f"{argument}: {line}", err=True)
+    with progress("preflight", "images") as update:
+        found = preflight.findings(planned, foreign, update)
+    for line in found:
+        click.echo(f"{argument}: {line}", err=True)
 
 
 def announce_failures(argument: str, failed: Mapping[Cell, UserError]) -> None:

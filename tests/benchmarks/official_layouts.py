@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from robustbench_msda import verbs
 from robustbench_msda.benchmarks import Benchmark, Setting, benchmarks_of
 from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.data.decoding import View
@@ -21,6 +20,7 @@ from robustbench_msda.data.known import DATASETS
 from robustbench_msda.data.prepare import prepare
 from robustbench_msda.models.checkpoints import Checkpoint, network, save
 from robustbench_msda.models.sources import build
+from robustbench_msda.opening import Foreign, open_checkpoint
 from robustbench_msda.records import Predictions
 from robustbench_msda.results.store import Results, read_predictions
 
@@ -76,7 +76,7 @@ def run_folder(folder: Path, dataset: Dataset, seed: int = 0) -> Path:
 
 
 def model_of(run: Path, data_dir: Path) -> nn.Module:
-    return network(verbs.open_checkpoint(run, verbs.Foreign(), data_dir)[0], "cpu")
+    return network(open_checkpoint(run, Foreign(), data_dir)[0], "cpu")
 
 
 def setting_of(dataset: Dataset, data_dir: Path, limit: int = 0, batch_size: int = 4, partial: bool = False) -> Setting:
