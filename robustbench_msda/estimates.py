@@ -1,32 +1,63 @@
-"""How long a study will take: measured on a few steps of this machine, before it begins."""
+"""What a study has still to do, and how long that will take, said before it begins."""
 
 from __future__ import annotations
 
-import time
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
 
-from robustbench_msda import augmentations
 from robustbench_msda.benchmarks import Setting, benchmarks_of
-from robustbench_msda.data.datasets import Dataset
-from robustbench_msda.errors import pick
+from robustbench_msda.data.datasets import Dataset, open_dataset
+from robustbench_msda.errors import DamagedData, MissingData, pick
 from robustbench_msda.evaluation.planning import Task, tasks_of
 from robustbench_msda.models.checkpoints import network
-from robustbench_msda.models.normalisation import Normalised
-from robustbench_msda.models.sources import build
-from robustbench_msda.prediction import forward
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.results.store import CheckpointRecord
-from robustbench_msda.streams import stream
-from robustbench_msda.studies import Study
-from robustbench_msda.training.batches import epoch_batches, resident, training_sets
-from robustbench_msda.training.loop import CHECKPOINT, train_step
-from robustbench_msda.training.state import start
+from robustbench_msda.speeds import Speeds, measuring, seconds_per_pass
+from robustbench_msda.studies import Study, Trial
+from robustbench_msda.training.loop import CHECKPOINT
 from robustbench_msda.verbs import Place, Planned
 
-STEPS = 3
+# What every row of a study's grid shows.
+SHOWN = ("dataset", "model", "augmentation", "epochs", "seed")
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What one network has still to do.
+
+    Attributes:
+        trained: whether it is trained.
+        cells: that it is put to, of the data and benchmarks that are here.
+        done: of them, how many are predicted already.
+        hours: of one worker, for what is missing; None where it could not be measured.
+    """
+
+    trained: bool
+    cells: int
+    done: int
+    hours: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Networks of a study that differ in nothing but the seed.
+
+    Attributes:
+        part: of the study; empty where it has none.
+        recipe: of the first.
+        also: the fields in which the recipes of its part differ, beside those that every row shows, and its values.
+        networks: what each has still to do.
+    """
+
+    part: str
+    recipe: Recipe
+    also: str
+    networks: tuple[Todo, ...]
 
 
 @dataclass(frozen=True)
@@ -34,93 +65,113 @@ class Estimate:
     """What a study has still to do.
 
     Attributes:
-        recipes: networks in all.
-        trained: of them, how many are trained already.
-        cells: cells in all.
-        done: of them, how many are predicted already.
-        hours: of one worker, for what is missing.
+        networks: what each has still to do.
+        lacking: a line for everything that is not here, with how to get it, and for why something was not measured.
+        rows: the grids.
     """
 
-    recipes: int
-    trained: int
-    cells: int
-    done: int
-    hours: float
+    networks: tuple[Todo, ...]
+    lacking: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def hours(networks: Sequence[Todo]) -> float:
+    """Return the hours of one worker for ``networks``; nan where those of one of them are not known."""
+    return sum(math.nan if each.hours is None else each.hours for each in networks)
 
 
 def estimate(study: Study, place: Place, runs: Path) -> Estimate:
     """Return what ``study`` has still to do, at the speed of a few steps on this machine with torch's threads as set.
 
+    A speed is measured once for each network, augmentation and size of images, for about a minute in all. Data that are
+    not here are named, and what needs them is not measured.
+
     Raises:
-        UserError: the study names something that does not exist, or data that are missing.
+        UserError: the study names something that does not exist.
     """
-    recipes = study.recipes()
+    trials = study.trials()
     known = {record.recipe_id: record for record in place.store.checkpoints().values()}
-    seconds, cells, done, trained = 0.0, 0, 0, 0
-    steps: dict[tuple[str, str, str, str], float] = {}
-    passes: dict[tuple[str, str], float] = {}
+    here = Here(place)
+    todo: dict[str, Todo] = {}
+    with measuring(place) as speeds:
+        for trial in trials:
+            trained = (runs / trial.recipe.folder / CHECKPOINT).exists()
+            todo[trial.recipe.id] = left(trial, here, speeds, known.get(trial.recipe.id), trained=trained)
+    rows = (row for name, part in study.parts().items() for row in rows_of(name, part.recipes(), todo))
+    return Estimate(tuple(todo.values()), (*here.lacking, *speeds.why), tuple(rows))
+
+
+def rows_of(part: str, recipes: Sequence[Recipe], todo: Mapping[str, Todo]) -> Iterator[Row]:
+    """Yield a row for every group of ``recipes``, in their order."""
+    groups: dict[str, list[Recipe]] = {}
     for recipe in recipes:
-        sets = training_sets(recipe, Path(place.data_dir))
-        dataset = sets[0]
-        key = (recipe.dataset, recipe.model, recipe.precision, recipe.augmentation)
-        if (runs / recipe.folder / CHECKPOINT).exists():
-            trained += 1
-        else:
-            if key not in steps:
-                steps[key] = seconds_per_training_image(recipe, dataset, place)
-            seconds += steps[key] * sum(len(each.labels("train")) for each in sets) * recipe.epochs
-        tasks = expected(study, dataset, place, known.get(recipe.id))
-        missing = [task for task in tasks if not task.done]
-        cells, done = cells + len(tasks), done + len(tasks) - len(missing)
-        if missing and key[:2] not in passes:
-            passes[key[:2]] = seconds_per_pass(fresh(recipe, dataset, place), dataset.side, place)
-        seconds += passes.get(key[:2], 0.0) * sum(task.passes for task in missing)
-    return Estimate(len(recipes), trained, cells, done, seconds / 3600)
+        groups.setdefault(recipe.group, []).append(recipe)
+    others = [name for name in Recipe.model_fields if name not in SHOWN]
+    differing = [name for name in others if len({str(getattr(recipe, name)) for recipe in recipes}) > 1]
+    for group in groups.values():
+        also = ", ".join(f"{name}={getattr(group[0], name)}" for name in differing)
+        yield Row(part, group[0], also, tuple(todo[recipe.id] for recipe in group))
 
 
-def expected(study: Study, dataset: Dataset, place: Place, record: CheckpointRecord | None) -> list[Task]:
-    """Return the cells of one recipe; without a ``record`` its checkpoint is not evaluated, and none is done."""
-    tasks: list[Task] = []
-    for name, limit in study.benchmarks.items():
-        benchmark = pick(benchmarks_of(dataset.name), name, f"benchmark of {dataset.name}")
-        setting = Setting(dataset, Path(place.data_dir), torch.device(place.device), limit, place.batch_size)
-        # Without a record no checkpoint has this fingerprint, and nothing is done.
-        tasks += tasks_of(benchmark, record.fingerprint if record else "", setting, place.store)
-    return tasks
+def left(trial: Trial, here: Here, speeds: Speeds, record: CheckpointRecord | None, *, trained: bool) -> Todo:
+    """Return what one network has still to do; without a ``record`` its checkpoint is not evaluated."""
+    for name in trial.benchmarks:
+        pick(benchmarks_of(trial.recipe.dataset), name, f"benchmark of {trial.recipe.dataset}")
+    sets = here.sets(trial.recipe.dataset, trial.recipe.extra_dataset)
+    if not sets:
+        return Todo(trained, 0, 0, None)
+    tasks = here.tasks(sets[0], tuple(trial.benchmarks.items()), record.fingerprint if record else "")
+    missing = [task for task in tasks if not task.done]
+    spent: list[float | None] = []
+    if not trained:
+        images = trial.recipe.epochs * sum(len(each.labels("train")) for each in sets)
+        spent.append(times(images, speeds.training(trial.recipe, sets)))
+    if missing:
+        spent.append(times(sum(task.passes for task in missing), speeds.passing(trial.recipe, sets[0])))
+    known = [seconds for seconds in spent if seconds is not None]
+    return Todo(trained, len(tasks), len(tasks) - len(missing), sum(known) / 3600 if known == spent else None)
 
 
-def seconds_per_training_image(recipe: Recipe, dataset: Dataset, place: Place) -> float:
-    """Return the seconds that training takes for an image, measured after one step."""
-    device = torch.device(place.device)
-    run, data = start(recipe, dataset, device), resident([dataset], recipe.crop_padding, device)
-    augmentation = augmentations.parse(recipe.augmentation)
-    rngs = [stream("estimate", replica) for replica in range(recipe.replicas)]
-    began, images = 0.0, 0
-    for number, batches in zip(range(STEPS + 1), epoch_batches(recipe, data, 0), strict=False):
-        float(train_step(run, recipe, augmentation, batches, rngs))
-        if number == 0:
-            began = time.perf_counter()
-        else:
-            images += sum(len(batch.images) for batch in batches)
-    return (time.perf_counter() - began) / max(images, 1)
+def times(count: int, speed: float | None) -> float | None:
+    """Return the seconds that ``count`` images take; None at an unknown speed."""
+    return None if speed is None else count * speed
 
 
-def seconds_per_pass(model: Normalised, side: int, place: Place) -> float:
-    """Return the seconds that the forward pass of one image takes, measured after one batch."""
-    channels = len(model.get_buffer("mean"))
-    images = torch.zeros(place.batch_size, channels, side, side, device=place.device)
-    with torch.no_grad():
-        forward(model, images).cpu()
-        began = time.perf_counter()
-        forward(model, images).cpu()
-    return (time.perf_counter() - began) / len(images)
+class Here:
+    """The data sets and benchmark files of a place, each looked for once; ``lacking`` says what is not there."""
 
+    def __init__(self, place: Place) -> None:
+        self.lacking: dict[str, None] = {}
+        self.place = place
+        self.sets = cache(self._sets)
+        self.tasks = cache(self._tasks)
 
-def fresh(recipe: Recipe, dataset: Dataset, place: Place) -> Normalised:
-    """Return the network of ``recipe`` before training, ready for evaluation."""
-    with torch.random.fork_rng(devices=[]):
-        network = build(recipe.model, len(dataset.classes), recipe.model_options)
-    return Normalised(network, dataset.mean, dataset.std).to(place.device).eval()
+    def _sets(self, dataset: str, extra: str) -> list[Dataset]:
+        """Return the data sets that train a network and, the first, test it; nothing where one is not here."""
+        data_dir = Path(self.place.data_dir)
+        try:
+            found = [open_dataset(name, data_dir) for name in filter(None, (dataset, extra))]
+            for each in found:
+                each.labels("train")
+            found[0].labels("test")
+        except (MissingData, DamagedData) as error:
+            self.lacking[str(error)] = None
+            return []
+        return found
+
+    def _tasks(self, dataset: Dataset, limits: tuple[tuple[str, int], ...], fingerprint: str) -> list[Task]:
+        """Return the cells of one network on the benchmarks that are here; without a fingerprint none is done."""
+        found: list[Task] = []
+        device = torch.device(self.place.device)
+        for name, limit in limits:
+            benchmark = pick(benchmarks_of(dataset.name), name, f"benchmark of {dataset.name}")
+            setting = Setting(dataset, Path(self.place.data_dir), device, limit, self.place.batch_size)
+            if missing := benchmark.needs(setting):
+                self.lacking[f"{benchmark.name}: {missing.reason}; {missing.remedy}"] = None
+            else:
+                # No checkpoint has an empty fingerprint.
+                found += tasks_of(benchmark, fingerprint, setting, self.place.store)
+        return found
 
 
 def evaluation_hours(planned: Planned, place: Place) -> float:

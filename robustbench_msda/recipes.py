@@ -124,10 +124,25 @@ class Recipe(BaseModel):
         return f"{slug[:80]}-s{self.seed}-{self.id}"
 
 
-# Sources: the papers, and where they are silent the code they release; an epoch count is the paper's.
+# Sources: the papers, and where they are silent the code they release; "proposed" is neither's. An epoch count is the
+# paper's. Names: whose settings, then c for CIFAR, t for Tiny-ImageNet, i for ImageNet.
 PRESETS: dict[str, dict[str, object]] = {
     # AugMix (Hendrycks et al., ICLR 2020), CIFAR; used by the Dynamic Mixup paper.
     "r_aug_c": {"epochs": 100, "batch_size": 128, "lr": 0.1, "final_lr": 1e-6, "weight_decay": 5e-4},
+    # The same, ImageNet (google-research/augmix 9b9824c, imagenet.py: a tenth at each third, no Nesterov momentum). The
+    # Dynamic Mixup paper adds the warm-up over 5 epochs (of Goyal et al., 2017) and trains AutoAugment*, AugMix and
+    # itself for 180 epochs; 90 for the others, and the rise from 0, are proposed.
+    "r_aug_i": {
+        "epochs": 90,
+        "batch_size": 256,
+        "lr": 0.1,
+        "nesterov": False,
+        "weight_decay": 1e-4,
+        "crop": "random_resized",
+        "schedule": "multi_step",
+        "milestones": (1 / 3, 2 / 3),
+        "warmup": 5 / 90,
+    },
     # CutMix (Yun et al., ICCV 2019), CIFAR.
     "r_cut_c": {
         "epochs": 300,
@@ -136,6 +151,19 @@ PRESETS: dict[str, dict[str, object]] = {
         "weight_decay": 1e-4,
         "schedule": "multi_step",
         "milestones": (0.5, 0.75),
+    },
+    # The same, ImageNet: epochs, batch, rate and its steps are the paper's, the rest its code's
+    # (clovaai/CutMix-PyTorch). The papers on DCutMix and class dependency train as it does.
+    "r_cut_i": {
+        "epochs": 300,
+        "batch_size": 256,
+        "lr": 0.1,
+        "weight_decay": 1e-4,
+        "crop": "random_resized",
+        "color_jitter": 0.4,
+        "lighting": 0.1,
+        "schedule": "multi_step",
+        "milestones": (0.25, 0.5, 0.75),
     },
     # DCutMix, the settings of its released code (clovaai/DCutMix, README), which differ from the paper's "as CutMix".
     "r_dcut_c": {
@@ -167,7 +195,31 @@ PRESETS: dict[str, dict[str, object]] = {
         "schedule": "multi_step",
         "milestones": (1 / 3, 2 / 3),
     },
-    # FMix (Harris et al., 2020), CIFAR: no Nesterov momentum.
+    # The class-dependency paper (Lee et al., 2023, appendix A), CIFAR-10; batch and Nesterov momentum are proposed.
+    "r_drop_c": {
+        "epochs": 200,
+        "batch_size": 128,
+        "lr": 0.1,
+        "weight_decay": 5e-4,
+        "schedule": "multi_step",
+        "milestones": (0.3, 0.6, 0.8),
+        "gamma": 0.2,
+    },
+    # HMix and GMix (Park et al., NeurIPS 2022), ImageNet: epochs and rate are the paper's. Proposed: the rest of
+    # CutMix's settings without its shifts of colour, and weight decay as timm has it, on which their code is built;
+    # timm's own schedule would be schedule = "cosine".
+    "r_hmix_i": {
+        "epochs": 300,
+        "batch_size": 256,
+        "lr": 0.1,
+        "weight_decay": 1e-4,
+        "decayed": "weights",
+        "crop": "random_resized",
+        "schedule": "multi_step",
+        "milestones": (0.25, 0.5, 0.75),
+    },
+    # FMix (Harris et al., 2020, table 8), CIFAR: no Nesterov momentum (ecs-vlc/FMix e5991dc). Its appendix prints a
+    # weight decay of 10^4 for 10^-4.
     "r_fmix_c": {
         "epochs": 200,
         "batch_size": 128,
@@ -176,6 +228,30 @@ PRESETS: dict[str, dict[str, object]] = {
         "nesterov": False,
         "schedule": "multi_step",
         "milestones": (0.5, 0.75),
+    },
+    # The same, Tiny-ImageNet, whose pictures the code flips but does not crop.
+    "r_fmix_t": {
+        "epochs": 200,
+        "batch_size": 128,
+        "lr": 0.1,
+        "weight_decay": 1e-4,
+        "nesterov": False,
+        "crop_padding": 0,
+        "schedule": "multi_step",
+        "milestones": (0.75, 0.9),
+    },
+    # The same, ImageNet. The warm-up is the code's, which rises from 0.1 at each of 5 epochs; here at each step.
+    "r_fmix_i": {
+        "epochs": 90,
+        "batch_size": 256,
+        "lr": 0.4,
+        "weight_decay": 1e-4,
+        "nesterov": False,
+        "crop": "random_resized",
+        "schedule": "multi_step",
+        "milestones": (1 / 3, 2 / 3, 8 / 9),
+        "warmup": 5 / 90,
+        "warmup_lr": 0.1,
     },
 }
 

@@ -1,4 +1,4 @@
-"""Studies: a TOML file that names a grid of recipes, the benchmarks they are put to, and the claim they test."""
+"""Studies: a TOML file that names grids of recipes, the benchmarks they are put to, and the claim they test."""
 
 from __future__ import annotations
 
@@ -6,26 +6,60 @@ import itertools
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from robustbench_msda import augmentations
 from robustbench_msda.errors import MissingData, UserError, pick, unknown
 from robustbench_msda.recipes import Recipe, make_recipe
 
-Value = int | float | str
+# A scale that every study with scales has: the study as it is written.
+PAPER = "paper"
+
+Atom = int | float | str
+# A table is a value of a field such as model_options.
+Value = Atom | dict[str, Atom]
+Grid = dict[str, Annotated[list[Value], Field(min_length=1)]]
+# It becomes a part of file names.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}$")]
 
 
-class Scale(BaseModel):
-    """What a scale of a study changes: keys of its sections, replaced one by one."""
+class Change(BaseModel):
+    """What a part or a scale changes: keys of the study's sections, replaced one by one.
+
+    Attributes:
+        recipe: fields of every recipe.
+        grid: fields and their values.
+        benchmarks: name to limit.
+        feeds: tables it feeds, in place of the study's.
+        override: rows that come before the study's.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: dict[str, Any] = {}
-    grid: dict[str, list[Value]] = {}
+    grid: Grid = {}
     benchmarks: dict[str, int] = {}
+    feeds: tuple[str, ...] = ()
+    override: list[dict[str, Any]] = []
+
+
+class Scale(Change):
+    """A change of the whole study, and the parts it has then, in place of the study's."""
+
+    part: dict[Name, Change] = {}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe of a study, and what the network it trains is put to: benchmark name to limit."""
+
+    recipe: Recipe
+    benchmarks: Mapping[str, int]
 
 
 class Study(BaseModel):
@@ -38,10 +72,15 @@ class Study(BaseModel):
         recipe: fields of every recipe, or a ``preset``.
         grid: fields of ``Recipe`` and their values; every combination is trained. The first augmentation is the
             baseline of comparisons.
-        override: rows such as ``{model = "wrn_28_2", augmentation = "dropmix(0.5, of=cutmix)"}``: where the other
-            fields hold, the grid's augmentation of the same methods takes these arguments.
-        benchmarks: name to how many test images, 0 for all.
-        scale: named changes.
+        override: rows, each for the combinations that it fits: those whose ``[recipe]`` and ``[grid]`` hold what the
+            row's fields say. ``{model = "wrn_28_2", augmentation = "dropmix(0.5, of=cutmix)"}`` gives an augmentation
+            of the same methods these arguments. ``{augmentation = "mixup", set = {weight_decay = 1e-4}}`` sets fields
+            where the augmentation is this one, arguments and all; ``set`` may name a ``preset``. Where two rows speak
+            of one field, the first holds.
+        benchmarks: name to how many test images, 0 for all; one number a benchmark, whatever the part.
+        part: several grids under one claim, such as the tables of a paper: each is the study with some changes. A
+            study with parts has no other grids; what it says itself is what they share.
+        scale: named changes. A study that has any has ``paper`` too: itself, as it is written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,53 +88,138 @@ class Study(BaseModel):
     name: str
     claim: str
     feeds: tuple[str, ...] = ()
-    recipe: dict[str, Any]
-    grid: dict[str, list[Value]] = Field(min_length=1)
-    override: list[dict[str, Value]] = []
-    benchmarks: dict[str, int] = Field(min_length=1)
-    scale: dict[str, Scale] = {}
+    recipe: dict[str, Any] = {}
+    grid: Grid = {}
+    override: list[dict[str, Any]] = []
+    benchmarks: dict[str, int] = {}
+    part: dict[Name, Change] = {}
+    scale: dict[Name, Scale] = {}
 
-    def recipes(self) -> list[Recipe]:
-        """Return the recipe of every combination of the grid, each once, in its order.
+    def parts(self) -> dict[str, Study]:
+        """Return every part as a study of its own, by name; itself, under no name, where it has none."""
+        if not self.part:
+            return {"": self}
+        return {name: self.changed(change, name).model_copy(update={"part": {}}) for name, change in self.part.items()}
 
-        Raises:
-            UserError: a field is unknown or out of range, or an augmentation cannot be read.
-        """
-        found: dict[str, Recipe] = {}
-        for settings in self.combinations():
-            where = f"study {self.name}"
-            if "augmentation" in settings:
-                settings["augmentation"] = self.overridden(settings)
-            recipe = make_recipe(settings, where)
-            found[recipe.id] = recipe
-        return list(found.values())
-
-    def combinations(self) -> Iterator[dict[str, Any]]:
-        """Yield the settings of every combination of the grid."""
-        for values in itertools.product(*self.grid.values()):
-            yield self.recipe | dict(zip(self.grid, values, strict=True))
-
-    def overridden(self, settings: Mapping[str, Any]) -> str:
-        """Return the canonical augmentation of ``settings``, with the arguments of the override that fits, if any."""
-        text = augmentations.canonical(str(settings["augmentation"]))
-        for row in self.override:
-            others = {name: value for name, value in row.items() if name != "augmentation"}
-            wanted = augmentations.canonical(str(row.get("augmentation", text)))
-            if methods(wanted) == methods(text) and all(settings.get(name) == value for name, value in others.items()):
-                return wanted
-        return text
+    def only(self, name: str) -> Study:
+        """Return one part, under a name of its own: its results are kept beside those of the whole."""
+        if not self.part:
+            raise UserError(f"study {self.name} has no parts: leave --part {name} out")
+        return pick(self.parts(), name, f"part of study {self.name}")
 
     def scaled(self, name: str) -> Study:
         """Return the study at one of its scales, under a name of its own: results of two scales never meet."""
-        change = pick(self.scale, name, f"scale of study {self.name}")
+        if not self.scale:
+            raise UserError(f"study {self.name} has no scales: leave --scale {name} out")
+        if name == PAPER and PAPER not in self.scale:
+            return self
+        change = pick({PAPER: Scale(), **self.scale}, name, f"scale of study {self.name}")
+        return self.changed(change, name).model_copy(update={"part": change.part, "scale": {}})
+
+    def changed(self, change: Change, name: str) -> Study:
+        """Return the study with ``change``, its name followed by ``name``."""
         return self.model_copy(
             update={
                 "name": f"{self.name}-{name}",
+                "feeds": change.feeds or self.feeds,
                 "recipe": self.recipe | change.recipe,
                 "grid": self.grid | change.grid,
                 "benchmarks": self.benchmarks | change.benchmarks,
+                "override": [*change.override, *self.override],
             }
         )
+
+    def trials(self) -> list[Trial]:
+        """Return every recipe of every part once, in order, with the benchmarks of all parts it is in.
+
+        Raises:
+            UserError: a part has no grid or no benchmarks, a field is unknown or out of range, or an augmentation
+                cannot be read.
+        """
+        found: dict[str, Trial] = {}
+        for part in self.parts().values():
+            for recipe in part.combined():
+                earlier = found[recipe.id].benchmarks if recipe.id in found else {}
+                found[recipe.id] = Trial(recipe, {**earlier, **part.benchmarks})
+        self.limits()
+        return list(found.values())
+
+    def recipes(self) -> list[Recipe]:
+        """Return every recipe once, in order; raise as ``trials`` does."""
+        return [trial.recipe for trial in self.trials()]
+
+    def limits(self) -> dict[str, int]:
+        """Return every benchmark of the study and its limit.
+
+        Raises:
+            UserError: two parts limit one benchmark to different numbers.
+        """
+        found: dict[str, int] = {}
+        for part in self.parts().values():
+            for name, limit in part.benchmarks.items():
+                if found.setdefault(name, limit) != limit:
+                    raise UserError(
+                        f"study {part.name}: benchmarks.{name}: expected one limit in all parts, found {found[name]} "
+                        f"and {limit}"
+                    )
+        return found
+
+    def combined(self) -> Iterator[Recipe]:
+        """Yield the recipe of every combination of its own grid; raise as ``trials`` does."""
+        where = f"study {self.name}"
+        for section in ("grid", "benchmarks"):
+            if not getattr(self, section):
+                raise UserError(
+                    f"{where}: expected [{section}] with at least one line, here or in the study, found none"
+                )
+        for values in itertools.product(*self.grid.values()):
+            settings = self.overridden(self.recipe | dict(zip(self.grid, values, strict=True)))
+            if "augmentation" in settings:
+                settings["augmentation"] = canonical(str(settings["augmentation"]))
+            yield make_recipe(settings, where)
+
+    def overridden(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``settings`` with what the rows of ``override`` that fit it say."""
+        said: dict[str, Any] = {}
+        for row in self.override:
+            said = {**(spoken(row, settings, f"study {self.name}") or {}), **said}
+        return {**settings, **said}
+
+
+def spoken(row: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
+    """Return the fields that a row of ``override`` sets in ``settings``; None where it does not fit.
+
+    Raises:
+        UserError: the row says nothing, or names what is no field.
+    """
+    fields = {name: value for name, value in row.items() if name != "set"}
+    if strange := [name for name in fields if name not in Recipe.model_fields]:
+        raise unknown(strange[0], ["set", *Recipe.model_fields], f"field in a row of override in {where}:")
+    others = {name: value for name, value in fields.items() if name != "augmentation"}
+    if any(settings.get(name) != value for name, value in others.items()):
+        return None
+    ours = canonical(str(settings.get("augmentation", "vanilla")))
+    theirs = canonical(str(row.get("augmentation", ours)))
+    if "set" in row:
+        return as_table(row["set"], where) if theirs == ours else None
+    if "augmentation" not in row:
+        raise UserError(
+            f"{where}: override: expected augmentation or set in every row, found {', '.join(row) or 'none'}"
+        )
+    return {"augmentation": theirs} if methods(theirs) == methods(ours) else None
+
+
+def as_table(value: object, where: str) -> dict[str, Any]:
+    """Return ``value``, or raise ``UserError``: what follows ``set`` is a table of fields."""
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: override: set: expected a table such as {{ epochs = 200 }}, found {value!r}")
+    return value
+
+
+@cache
+def canonical(text: str) -> str:
+    """Return ``text`` with every field written; a grid asks for the same few many times."""
+    return augmentations.canonical(text)
 
 
 def methods(text: str) -> list[str]:
@@ -119,8 +243,14 @@ def load_study(path: Path) -> Study:
     if strange := [key for key in content if key not in Study.model_fields]:
         raise unknown(strange[0], [name for name in Study.model_fields if name != "name"], f"key in {path}:")
     try:
-        return Study.model_validate(content | {"name": path.stem})
+        study = Study.model_validate(content | {"name": path.stem})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: {field}: {first['msg']}") from None
+    if both := sorted(
+        {name for parts in (study.part, *(scale.part for scale in study.scale.values())) for name in parts}
+        & set(study.scale)
+    ):
+        raise UserError(f"{path}: {both[0]} is a part and a scale: their results would have one name; rename one")
+    return study

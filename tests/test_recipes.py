@@ -101,23 +101,47 @@ def test_presets_are_recipes(preset: str) -> None:
     assert augmentations.canonical(recipe.augmentation) == recipe.augmentation
     if recipe.schedule == "multi_step":
         assert recipe.milestones == tuple(sorted(recipe.milestones))
-        assert len(recipe.milestones) == 2
+        assert recipe.milestones
+    assert recipe.warmup * recipe.epochs == pytest.approx(5 if recipe.warmup else 0)
 
 
-def test_presets_say_what_the_papers_say() -> None:
-    """Epochs, batch size, learning rate, weight decay: Hendrycks 2020; Yun 2019; Kim 2021; Harris 2020."""
-    said = {
-        name: [preset[key] for key in ("epochs", "batch_size", "lr", "weight_decay")]
-        for name, preset in PRESETS.items()
-    }
-    assert said == {
-        "r_aug_c": [100, 128, 0.1, 5e-4],
-        "r_cut_c": [300, 64, 0.25, 1e-4],
-        "r_dcut_c": [300, 64, 0.25, 4e-5],
-        "r_snu": [300, 100, 0.2, 5e-4],
-        "r_snu_code": [300, 100, 0.2, 1e-4],
-        "r_fmix_c": [200, 128, 0.1, 1e-4],
-    }
+# Epochs, batch, rate, weight decay, the epochs after which the rate falls, and to what share: Hendrycks et al. 2020;
+# Yun et al. 2019; clovaai/DCutMix, README; Kim et al. 2021; Lee et al. 2023; Park et al. 2022; Harris et al. 2020.
+SAID = {
+    "r_aug_c": (100, 128, 0.1, 5e-4, ()),
+    "r_aug_i": (90, 256, 0.1, 1e-4, (30, 60)),
+    "r_cut_c": (300, 64, 0.25, 1e-4, (150, 225)),
+    "r_cut_i": (300, 256, 0.1, 1e-4, (75, 150, 225)),
+    "r_dcut_c": (300, 64, 0.25, 4e-5, (225, 270)),
+    "r_snu": (300, 100, 0.2, 5e-4, (100, 200)),
+    "r_snu_code": (300, 100, 0.2, 1e-4, (100, 200)),
+    "r_drop_c": (200, 128, 0.1, 5e-4, (60, 120, 160)),
+    "r_hmix_i": (300, 256, 0.1, 1e-4, (75, 150, 225)),
+    "r_fmix_c": (200, 128, 0.1, 1e-4, (100, 150)),
+    "r_fmix_t": (200, 128, 0.1, 1e-4, (150, 180)),
+    "r_fmix_i": (90, 256, 0.4, 1e-4, (30, 60, 80)),
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_say_what_the_papers_say(preset: str) -> None:
+    recipe = make_recipe({"preset": preset, "dataset": "cifar10", "model": "resnet20"})
+    said = SAID[preset]
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay) == said[:4]
+    assert [share * recipe.epochs for share in recipe.milestones] == pytest.approx(said[4])
+    assert (recipe.schedule == "cosine") == (not said[4])
+    assert recipe.gamma == (0.2 if preset == "r_drop_c" else 0.1)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_cut_and_colour_as_their_data_need(preset: str) -> None:
+    recipe = make_recipe({"preset": preset, "dataset": "cifar10", "model": "resnet20"})
+    assert (recipe.crop == "random_resized") == preset.endswith("_i")
+    assert (recipe.color_jitter, recipe.lighting) == ((0.4, 0.1) if preset == "r_cut_i" else (0.0, 0.0))
+    assert recipe.crop_padding == {"r_snu": 2, "r_snu_code": 2, "r_fmix_t": 0}.get(preset, 4)
+    assert recipe.nesterov == (not preset.startswith("r_fmix") and preset != "r_aug_i")
+    assert (recipe.decayed == "weights") == (preset == "r_hmix_i")
+    assert recipe.warmup_lr == (0.1 if preset == "r_fmix_i" else 0.0)
 
 
 def test_what_is_given_overrides_the_preset() -> None:
