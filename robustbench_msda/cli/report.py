@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from robustbench_msda.cli import options
 
+if TYPE_CHECKING:
+    from robustbench_msda.tables.values import Spread
+
 NAME = click.argument("name", metavar="STUDY")
+INTERVALS = click.option(
+    "--intervals", "spread", is_flag=True, flag_value="interval", default="deviation", help="Print [low, high], not ±."
+)
 
 
 @click.group()
@@ -28,13 +35,14 @@ def list_tables() -> None:
 @tables.command("build", epilog="Example: robustbench-msda tables build quick overview")
 @NAME
 @click.argument("names", nargs=-1, metavar="[TABLES]...")
+@INTERVALS
 @options.results
 @options.reports
-def build_tables(name: str, names: tuple[str, ...], results: Path, reports: Path) -> None:
+def build_tables(name: str, names: tuple[str, ...], spread: Spread, results: Path, reports: Path) -> None:
     """Write the tables of STUDY as CSV, LaTeX and Markdown."""
     from robustbench_msda.reporting import build_tables
 
-    show(*build_tables(name, results, reports, names or None))
+    show(*build_tables(name, results, reports, names or None, spread))
 
 
 @click.group()
@@ -65,13 +73,14 @@ def build_figures(name: str, names: tuple[str, ...], results: Path, reports: Pat
 
 @click.command(epilog="Example: robustbench-msda report quick")
 @NAME
+@INTERVALS
 @options.results
 @options.reports
-def report(name: str, results: Path, reports: Path) -> None:
+def report(name: str, spread: Spread, results: Path, reports: Path) -> None:
     """Write tables, charts and the page of STUDY: the name of a file in scores/ of the results folder."""
     from robustbench_msda.reporting import build
 
-    built = build(name, results, reports)
+    built = build(name, results, reports, spread)
     click.echo(built.overview)
     show(built.paths, built.skipped)
 

@@ -12,11 +12,11 @@ from robustbench_msda.cli import options
 if TYPE_CHECKING:
     import pandas as pd
 
-# The aggregates a user looks for first; RANKS are distances, the others shares.
+# The aggregates a user looks for first; PLAIN are distances and nats, the others shares.
 HEADLINES = "error|rms_calibration|mean_.*|(relative_)?mce_.*|mfr_.*"
 # What stands for a benchmark that has no aggregate: not all of it was done.
-SINGLE = ("corruption_error", "flip_probability")
-RANKS = ("mean_top5_distance",)
+SINGLE = ("corruption_error", "flip_probability", "error", "aupr", "auroc", "kl_human_model")
+PLAIN = ("mean_top5_distance", "kl_human_model")
 
 
 @click.command(epilog="Example: robustbench-msda score augmentation=cutmix,model=resnet20 --name cutmix")
@@ -50,14 +50,17 @@ def print_headlines(frame: pd.DataFrame) -> None:
     told = whole[(whole["condition"] == "") & whole["metric"].str.fullmatch(HEADLINES)]
     apart = whole[~whole["benchmark"].isin(set(told["benchmark"]))]
     attacked = (frame["metric"] == "error") & frame["condition"].str.contains("(", regex=False)
-    told = pd.concat([told, apart[apart["metric"].isin(SINGLE)], frame[attacked & (frame["subset"] == "all")]])
+    single = apart[apart["metric"].isin(SINGLE) & ~apart["condition"].str.contains("(", regex=False)]
+    # Where there is nothing to print the flags say why.
+    silent = apart[(apart["flags"] != "") & ~apart["benchmark"].isin(set(single["benchmark"]))]
+    told = pd.concat([told, single, silent, frame[attacked & (frame["subset"] == "all")]])
     rows = [
         [
             row["fingerprint"],
             " ".join(filter(None, (row["augmentation"], f"seed {row['seed']}" if row["seed"] else ""))),
             " ".join(filter(None, (row["benchmark"], row["condition"], row["level"]))),
-            row["metric"] if row["metric"] in RANKS else f"{row['metric']} (%)",
-            f"{row['value'] if row['metric'] in RANKS else 100 * row['value']:.2f}",
+            row["metric"] if row["metric"] in PLAIN else f"{row['metric']} (%)",
+            f"{row['value'] if row['metric'] in PLAIN else 100 * row['value']:.2f}",
             str(row["n"]),
             row["flags"],
         ]

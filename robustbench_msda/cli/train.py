@@ -24,7 +24,7 @@ from robustbench_msda.cli import options
 )
 @click.option("--out", type=options.FOLDER, help="The run folder.  [default: runs/ and a name made from the recipe]")
 @click.option(
-    "--workers", type=click.IntRange(0), show_default="cores - 1", help="Processes that decode pictures of any size."
+    "--workers", type=click.IntRange(0), show_default="threads - 1", help="Processes that decode pictures of any size."
 )
 @click.option("--compile", "compiled", is_flag=True, help="Let torch.compile make the forward pass.")
 @click.option("--tensorboard", is_flag=True, help="Also write the log for TensorBoard, to the run folder.")

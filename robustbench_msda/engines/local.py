@@ -6,11 +6,23 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from multiprocessing.sharedctypes import Synchronized
 
-from robustbench_msda.engines.work import Outcome, WorkItem, check, describe, failures
+from robustbench_msda.engines.placing import spread
+from robustbench_msda.engines.work import (
+    Outcome,
+    WorkItem,
+    blocked,
+    check,
+    describe,
+    do,
+    failures,
+    set_threads,
+)
 from robustbench_msda.progress import Progress, silent
 
 
@@ -19,7 +31,8 @@ def run(items: Sequence[WorkItem], workers: int = 1, *, threads: int = 0, progre
 
     Args:
         items: each after the items it needs.
-        workers: 1 works in this process, more in that many others.
+        workers: 1 works in this process, more in that many others; where items ask for GPUs, each of those has its own
+            as far as they go.
         threads: of torch in each worker; 0 shares the cores out evenly.
         progress: told after each item.
     """
@@ -27,8 +40,11 @@ def run(items: Sequence[WorkItem], workers: int = 1, *, threads: int = 0, progre
     if workers < 1:
         raise ValueError(f"expected at least one worker, got {workers}")
     threads = threads or max(1, cores() // workers)
-    outcomes = _here(items, threads, progress) if workers == 1 else _spread(items, workers, threads, progress)
-    return [outcomes[item.id] for item in items]
+    if workers == 1:
+        return _here(items, threads, progress)
+    gpus = visible_gpus() if any(item.gpus for item in items) else []
+    with ExitStack() as stack:
+        return spread(items, Pool(workers, threads, gpus, stack), progress)
 
 
 def cores() -> int:
@@ -36,96 +52,72 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _here(items: Sequence[WorkItem], threads: int, progress: Progress) -> dict[str, Outcome]:
-    before = _set_threads(threads)
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs this process may use, as ``CUDA_VISIBLE_DEVICES`` takes them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _here(items: Sequence[WorkItem], threads: int, progress: Progress) -> list[Outcome]:
+    before = set_threads(threads)
     outcomes: dict[str, Outcome] = {}
     try:
         for item in items:
             progress(len(outcomes), len(items), failures(outcomes))
-            outcomes[item.id] = _blocked(item, outcomes) or _do(item)
+            outcomes[item.id] = blocked(item, outcomes) or do(item)
     finally:
-        _set_threads(before)
+        set_threads(before)
     progress(len(items), len(items), failures(outcomes))
-    return outcomes
+    return list(outcomes.values())
 
 
-def _spread(items: Sequence[WorkItem], workers: int, threads: int, progress: Progress) -> dict[str, Outcome]:
-    outcomes: dict[str, Outcome] = {}
-    waiting = list(items)
-    context = multiprocessing.get_context("spawn")
-    # A worker that is killed breaks its pool: what was under way is reported, what waits goes to a new one.
-    while waiting:
-        with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads, os.getpid())) as pool:
-            _drain(waiting, outcomes, pool, workers, progress)
-    return outcomes
+class Pool:
+    """Processes of this machine that live until ``stack`` is closed."""
 
+    def __init__(self, workers: int, threads: int, gpus: Sequence[str], stack: ExitStack) -> None:
+        # Never more than there are workers, so that a broken pool takes down only what was under way.
+        self.room = workers
+        self._context = multiprocessing.get_context("spawn")
+        self._arguments = (threads, os.getpid(), tuple(gpus), self._context.Value("i", 0))
+        self._stack = stack
+        self._pool = self._opened()
 
-def _drain(
-    waiting: list[WorkItem], outcomes: dict[str, Outcome], pool: ProcessPoolExecutor, workers: int, progress: Progress
-) -> None:
-    """Move every item from ``waiting`` to ``outcomes``, or, if ``pool`` breaks, those that were under way."""
-    total = len(waiting) + len(outcomes)
-    running: dict[Future[Outcome], WorkItem] = {}
-    broken = False
-    while running or (waiting and not broken):
+    def _opened(self) -> ProcessPoolExecutor:
+        pool = ProcessPoolExecutor(self.room, self._context, initializer=_start_worker, initargs=self._arguments)
+        return self._stack.enter_context(pool)
+
+    def submit(self, items: Sequence[WorkItem]) -> Sequence[Future[Outcome]]:
+        """Begin ``items``: in a new pool, if a worker that was killed has broken the old one."""
         try:
-            if not broken:
-                _hand_out(waiting, running, outcomes, pool, workers)
+            return [self._pool.submit(do, item) for item in items]
         except BrokenProcessPool:
-            broken = True
+            self._pool = self._opened()
+            return [self._pool.submit(do, item) for item in items]
+
+    def finished(self, running: Mapping[Future[Outcome], WorkItem]) -> Mapping[Future[Outcome], Outcome]:
+        """Wait for one of ``running`` and return what became of those that are done."""
         done, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            item = running.pop(future)
-            error = future.exception()
-            outcomes[item.id] = future.result() if error is None else Outcome(item.id, describe(error))
-        progress(len(outcomes), total, failures(outcomes))
+        return {future: self._outcome(future, running[future]) for future in done}
+
+    def _outcome(self, future: Future[Outcome], item: WorkItem) -> Outcome:
+        error = future.exception()
+        return future.result() if error is None else Outcome(item.id, describe(error))
 
 
-def _hand_out(
-    waiting: list[WorkItem],
-    running: dict[Future[Outcome], WorkItem],
-    outcomes: dict[str, Outcome],
-    pool: ProcessPoolExecutor,
-    workers: int,
-) -> None:
-    """Give the free workers what is ready: never more, so that a broken pool takes down only what was under way."""
-    for item in list(waiting):
-        if blocked := _blocked(item, outcomes):
-            outcomes[item.id] = blocked
-        elif len(running) < workers and all(need in outcomes for need in item.needs):
-            running[pool.submit(_do, item)] = item
-        else:
-            continue
-        waiting.remove(item)
-
-
-def _blocked(item: WorkItem, outcomes: dict[str, Outcome]) -> Outcome | None:
-    failed = [need for need in item.needs if need in outcomes and outcomes[need].error]
-    return Outcome(item.id, f"not begun: it needs {', '.join(failed)}") if failed else None
-
-
-def _do(item: WorkItem) -> Outcome:
-    try:
-        item.call()
-    except Exception as error:  # one item must not take the others down
-        return Outcome(item.id, describe(error))
-    return Outcome(item.id)
-
-
-def _start_worker(threads: int, parent: int) -> None:
+def _start_worker(threads: int, parent: int, gpus: Sequence[str], started: Synchronized[int]) -> None:
     def leave_with_parent() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
-    _set_threads(threads)
-
-
-def _set_threads(threads: int) -> int:
-    """Give torch that many threads and return how many it had: they decide the last bits of training."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    return before
+    if gpus:
+        # Before CUDA is asked for anything: it looks once.
+        with started.get_lock():
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[started.value % len(gpus)]
+            started.value += 1
+    set_threads(threads)

@@ -1,9 +1,10 @@
-"""Work items and what became of them."""
+"""Work items, who does them, and what became of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,13 @@ class WorkItem:
         id: unique among the items of a run.
         call: picklable, without arguments; what it makes it keeps on disk.
         needs: ids of the items that must be done before.
+        gpus: how many it works on.
     """
 
     id: str
     call: Callable[[], object]
     needs: tuple[str, ...] = ()
+    gpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,27 @@ class Outcome:
 
     id: str
     error: str = ""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work.
+
+    Attributes:
+        count: how many items at once.
+        threads: of torch in each, and the cores it asks for; 0 lets the engine share out what there is.
+        engine: a name in ``ENGINES``.
+        address: of a Ray cluster that runs already, ``auto`` for the one on this machine.
+        options: settings of the engine's own library, by its names.
+        logs: the folder for what jobs print, where the engine keeps that.
+    """
+
+    count: int = 1
+    threads: int = 0
+    engine: str = "local"
+    address: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
+    logs: Path = Path(".slurm")
 
 
 def check(items: Sequence[WorkItem]) -> None:
@@ -38,6 +62,30 @@ def check(items: Sequence[WorkItem]) -> None:
         if late := set(item.needs) - seen:
             raise ValueError(f"expected the needs of {item.id!r} before it, got {sorted(late)} later or never")
         seen.add(item.id)
+
+
+def do(item: WorkItem) -> Outcome:
+    """Do ``item`` and return what became of it."""
+    try:
+        item.call()
+    except Exception as error:  # one item must not take the others down
+        return Outcome(item.id, describe(error))
+    return Outcome(item.id)
+
+
+def blocked(item: WorkItem, outcomes: Mapping[str, Outcome]) -> Outcome | None:
+    """Return that ``item`` cannot be begun, if something it needs has failed."""
+    failed = [need for need in item.needs if need in outcomes and outcomes[need].error]
+    return Outcome(item.id, f"not begun: it needs {', '.join(failed)}") if failed else None
+
+
+def set_threads(threads: int) -> int:
+    """Give torch that many threads and return how many it had: they decide the last bits of training."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    return before
 
 
 def describe(error: BaseException) -> str:

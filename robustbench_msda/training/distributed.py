@@ -74,8 +74,15 @@ def leads() -> bool:
 
 
 def decoders(asked: int) -> int:
-    """Return how many processes decode pictures for this one: ``asked``, or for −1 its share of the cores but one."""
-    return asked if asked >= 0 else max(0, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1)
+    """Return how many processes decode pictures for this one: ``asked``, or for −1 its share of the cores but one.
+
+    The share is the threads torch was given, by a study's engine for one; torchrun gives each process a single one,
+    whatever there is, and says how many processes share the machine.
+    """
+    if asked >= 0:
+        return asked
+    told = os.environ.get("LOCAL_WORLD_SIZE")
+    return max(0, (cores() // int(told) if told else torch.get_num_threads()) - 1)
 
 
 @contextmanager

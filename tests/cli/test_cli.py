@@ -271,7 +271,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))
 
     done = subprocess.run(
-        [sys.executable, "-m", "robustbench_msda.cli", "evaluate", run, "--benchmarks", "clean", "--results", results],
+        [sys.executable, "-m", "robustbench_msda", "evaluate", run, "--benchmarks", "clean", "--results", results],
         capture_output=True,
         text=True,
         preexec_fn=small_disk,

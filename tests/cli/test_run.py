@@ -50,7 +50,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_leaves_scores_a_comparison_a_description_and_a_report(done: Path) -> None:
     scores = read_scores(done / "results" / "scores" / "tiny.csv.gz")
     assert scores["fingerprint"].nunique() == 2
-    assert set(scores["benchmark"]) == {"clean", "fgsm"}
+    assert set(scores["benchmark"]) == {"clean", "fgsm", "training"}
     comparison = pd.read_csv(done / "results" / "comparisons" / "tiny.csv")
     assert set(comparison["treatment"]) == {"cutmix"}
     assert (comparison["metric"] == "recall_change").sum() == 10

@@ -98,7 +98,8 @@ def test_replicas_are_shared_out_in_order() -> None:
 
 def test_the_processes_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "cores", lambda: 16)
-    assert (decoders(-1), decoders(0), decoders(5)) == (15, 0, 5)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert (decoders(-1), decoders(0), decoders(5)) == (3, 0, 5)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     assert (decoders(-1), decoders(5)) == (1, 5)
 
