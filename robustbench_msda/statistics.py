@@ -6,7 +6,7 @@ image is drawn is multinomial, which is the law of drawing images with replaceme
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import comb, sqrt
 from statistics import NormalDist
@@ -88,17 +88,49 @@ def paired_bootstrap(differences: NDArray[np.floating], replicates: int, rng: np
         raise ValueError(f"expected differences (n,) without NaN and replicates, got {differences.shape}, {replicates}")
     values = differences.astype(np.float64)
     means = _resampled_means(values[:, None], replicates, rng)[:, 0]
-    # Rounding may put a mean of exactly 0 to either side of it.
-    rounding = 1e-12 * np.abs(values).max()
-    rarer = min(np.count_nonzero(means <= rounding), np.count_nonzero(means >= -rounding))
     low, high = np.quantile(means, TAILS)
-    p = min(1.0, 2 * (int(rarer) + 1) / (replicates + 1))
-    return Estimate(float(values.mean()), float(low), float(high), p)
+    return Estimate(float(values.mean()), float(low), float(high), _two_sided(means, np.abs(values).max()))
+
+
+def hierarchical_bootstrap(
+    values: NDArray[np.generic], replicates: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return the 95 % interval of a group's mean over seeds and images, low and high.
+
+    A replicate draws seeds, then images, the same for all seeds (Davison & Hinkley 1997, sec. 3.8, crossed and not
+    nested: every seed sees every image). With S seeds, drawing them understates their variance by (S − 1) / S, and one
+    seed adds none.
+
+    Args:
+        values: (seeds, n) a number an image, such as whether it is answered wrongly, or in which share of corruptions.
+        replicates: how often everything is drawn again.
+        rng: all chance.
+
+    Raises:
+        ValueError: there are no seeds, images or replicates, or a number is NaN.
+    """
+    means = _hierarchical_means([(1.0, values)], replicates, rng)
+    low, high = np.quantile(means, TAILS)
+    return float(low), float(high)
+
+
+def hierarchical_change(
+    baseline: NDArray[np.generic], treatment: NDArray[np.generic], replicates: int, rng: np.random.Generator
+) -> Estimate:
+    """Return the treatment's mean minus the baseline's over seeds and images, its 95 % interval and two-sided p.
+
+    A replicate draws seeds on each side, then images, the same for both sides; p as that of ``paired_bootstrap``,
+    arguments and errors as of ``hierarchical_bootstrap``: (seeds, n) and (other seeds, n) numbers of the same n images.
+    """
+    means = _hierarchical_means([(-1.0, baseline), (1.0, treatment)], replicates, rng)
+    low, high = np.quantile(means, TAILS)
+    value = treatment.astype(np.float64).mean() - baseline.astype(np.float64).mean()
+    return Estimate(float(value), float(low), float(high), _two_sided(means, 1.0))
 
 
 def class_recall_bootstrap(
-    baseline: NDArray[np.bool_],
-    treatment: NDArray[np.bool_],
+    baseline: NDArray[np.bool_] | NDArray[np.float64],
+    treatment: NDArray[np.bool_] | NDArray[np.float64],
     labels: NDArray[np.integer],
     classes: int,
     replicates: int,
@@ -110,7 +142,7 @@ def class_recall_bootstrap(
     side, drawing seeds understates their variance by (S − 1) / S, and one seed adds none.
 
     Args:
-        baseline: (seeds, n) whether each answer is correct.
+        baseline: (seeds, n) whether each answer is correct, or the share of an image's corruptions where it is.
         treatment: (other seeds, n) likewise.
         labels: (n,) in [0, classes).
         classes: how many.
@@ -128,7 +160,7 @@ def class_recall_bootstrap(
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"expected labels in [0, {classes}), got {labels.min()} to {labels.max()}")
-    seeds = [rng.multinomial(len(side), np.full(len(side), 1 / len(side)), replicates) / len(side) for side in sides]
+    seeds = [_seed_weights(len(side), replicates, rng) for side in sides]
     weights = np.hstack([-seeds[0], seeds[1]])
     correct = np.concatenate(sides).T
     intervals = np.full((classes, 2), np.nan)
@@ -200,6 +232,34 @@ def benjamini_hochberg(p: NDArray[np.floating], q: float = 0.05) -> tuple[NDArra
     adjusted = np.empty(p.size)
     adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1]
     return adjusted <= q, adjusted
+
+
+def _hierarchical_means(
+    sides: Sequence[tuple[float, NDArray[np.generic]]], replicates: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the sum over sides, each with its sign, of the mean over seeds and images drawn again: (replicates,)."""
+    values = [side for _, side in sides]
+    if any(side.ndim != 2 or 0 in side.shape or side.shape[1] != values[0].shape[1] for side in values):
+        raise ValueError(f"expected (seeds, n) of the same images, got {[side.shape for side in values]}")
+    if replicates < 1 or any(np.isnan(side.astype(np.float64)).any() for side in values):
+        raise ValueError(f"expected numbers and replicates, got NaN or {replicates} replicates")
+    weights = np.hstack([sign * _seed_weights(len(side), replicates, rng) for sign, side in sides])
+    means: NDArray[np.float64] = (_resampled_means(np.concatenate(values).T, replicates, rng) * weights).sum(axis=1)
+    return means
+
+
+def _seed_weights(seeds: int, replicates: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the share each seed has in every sample of seeds with replacement: (replicates, seeds)."""
+    shares: NDArray[np.float64] = rng.multinomial(seeds, np.full(seeds, 1 / seeds), replicates) / seeds
+    return shares
+
+
+def _two_sided(means: NDArray[np.float64], largest: float) -> float:
+    """Return twice the smaller share of ``means`` on either side of 0, the data themselves counted with them."""
+    # Rounding may put a mean of exactly 0 to either side of it.
+    rounding = 1e-12 * largest
+    rarer = min(np.count_nonzero(means <= rounding), np.count_nonzero(means >= -rounding))
+    return min(1.0, 2 * (int(rarer) + 1) / (len(means) + 1))
 
 
 def _resampled_means(rows: NDArray[np.generic], replicates: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -5,11 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import saved
+from scipy.stats import spearmanr
 
 from robustbench_msda import verbs
+from robustbench_msda.comparison.sides import On, check_one_thing
 from robustbench_msda.errors import UserError
 from robustbench_msda.recipes import Recipe
+from robustbench_msda.records import Cell
 from robustbench_msda.results.store import read_predictions
+from robustbench_msda.statistics import exact_mcnemar, permutation_over_seeds
+
+MADE = "digits_c_made"
 
 
 def recipe(augmentation: str, seed: int) -> dict[str, object]:
@@ -69,6 +75,130 @@ def test_a_comparison_repeats_itself(place: verbs.Place) -> None:
     assert first.equals(second)
 
 
+def test_confidence_and_errors_equal_a_loop(place: verbs.Place) -> None:
+    frame = verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=place)
+    store = place.store
+    found: dict[str, list[np.ndarray]] = {"vanilla": [], "mixup": []}
+    wrong: dict[str, list[float]] = {"vanilla": [], "mixup": []}
+    for record in store.checkpoints().values():
+        (_, _, paths), *_ = store.worlds(record.fingerprint)
+        predictions = read_predictions(next(iter(paths.values())))
+        by_class = [predictions.confidence[predictions.label == k].mean() for k in range(10)]
+        found[record.augmentation].append(np.array(by_class))
+        wrong[record.augmentation].append(1 - predictions.correct.mean())
+    moved = np.mean(found["mixup"], axis=0) - np.mean(found["vanilla"], axis=0)
+    confidence = frame[frame["metric"] == "confidence_change"]
+    np.testing.assert_allclose(confidence["value"], moved, atol=1e-12)
+    recall = frame.loc[frame["metric"] == "recall_change", "value"].to_numpy()
+    totals = frame[frame["subset"] == "all"].set_index("metric")
+    for name, part in (("degraded", moved[recall < -1e-12]), ("improved", moved[recall > 1e-12])):
+        row = totals.loc[f"mean_confidence_change_{name}"]
+        assert (row["value"], row["spread"], row["n"]) == (
+            pytest.approx(part.mean()),
+            pytest.approx(part.std()),
+            len(part),
+        )
+        sample = totals.loc[f"recall_change_deviation_{name}", "value"]
+        mean = totals.loc[f"mean_recall_change_{name}"]
+        assert sample == pytest.approx(mean["spread"] * (mean["n"] / (mean["n"] - 1)) ** 0.5)
+    assert totals.loc["confidence_recall_pearson", "value"] == pytest.approx(np.corrcoef(moved, recall)[0, 1])
+    assert totals.loc["confidence_recall_spearman", ["value", "p"]].tolist() == pytest.approx(
+        list(spearmanr(moved, recall))
+    )
+    for side, name in (("baseline", "vanilla"), ("treatment", "mixup")):
+        row = totals.loc[f"error_{side}"]
+        assert row["value"] == pytest.approx(np.mean(wrong[name]))
+        assert row["low"] < min(row["value"], np.mean(wrong[name]))
+        assert row["high"] > row["value"]
+    change = totals.loc["error_change"]
+    assert change["value"] == pytest.approx(np.mean(wrong["mixup"]) - np.mean(wrong["vanilla"]))
+    assert change["p"] == pytest.approx(float(permutation_over_seeds(*(np.array(wrong[name]) for name in wrong))))
+    assert change["flags"] == "interval over seeds, then images; p: permutation over seeds"
+
+
+def test_a_single_pair_of_checkpoints_is_tested_by_mcnemar(place: verbs.Place) -> None:
+    frame = verbs.compare(["augmentation=vanilla,seed=0"], ["augmentation=mixup,seed=1"], place=place)
+    row = frame[frame["metric"] == "error_change"].iloc[0]
+    assert row["flags"] == "interval over images; p: exact McNemar over images"
+    sides = []
+    for record in place.store.checkpoints().values():
+        if (record.augmentation, record.seed) in (("vanilla", 0), ("mixup", 1)):
+            (_, _, paths), *_ = place.store.worlds(record.fingerprint)
+            sides.append(read_predictions(next(iter(paths.values()))).correct)
+    assert row["p"] == pytest.approx(
+        exact_mcnemar(int((sides[0] & ~sides[1]).sum()), int((sides[1] & ~sides[0]).sum()))
+    )
+
+
+@pytest.fixture(scope="module")
+def corrupted(tmp_path_factory: pytest.TempPathFactory) -> verbs.Place:
+    """Two networks a side, one more on the side of mixup, under two corruptions and one for validation."""
+    folder = tmp_path_factory.mktemp("corrupted")
+    place = verbs.Place(results=folder / "results")
+    wanted = [Cell("", MADE, name, level) for name in ("brightness", "contrast", "saturate") for level in "12345"]
+    for k, (name, seed) in enumerate(
+        [("vanilla()", 0), ("vanilla()", 1), ("mixup(alpha=1.0)", 0), ("mixup(alpha=1.0)", 2)]
+    ):
+        run = saved(folder / str(k), seed=k, recipe=recipe(name, seed))
+        verbs.evaluate(run, {MADE: 60}, place=place, cells=wanted)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("on", "conditions"),
+    [
+        (f"{MADE}:contrast:3", [("contrast", "3")]),
+        (f"{MADE.replace('_', '-')}:contrast", [("contrast", level) for level in "12345"]),
+        (MADE, [(name, level) for name in ("brightness", "contrast") for level in "12345"]),
+    ],
+)
+def test_a_comparison_on_corruptions_equals_a_loop(
+    corrupted: verbs.Place, on: str, conditions: list[tuple[str, str]]
+) -> None:
+    frame = verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=corrupted, limit=60, on=on)
+    recall: dict[str, list[list[float]]] = {"vanilla": [], "mixup": []}
+    error: dict[str, list[float]] = {"vanilla": [], "mixup": []}
+    for record in corrupted.store.checkpoints().values():
+        ((_, _, paths),) = corrupted.store.worlds(record.fingerprint)
+        read = [read_predictions(paths[cell]) for cell in sorted(paths) if (cell.condition, cell.level) in conditions]
+        assert len(read) == len(conditions)
+        right, labels = np.concatenate([p.correct for p in read]), np.concatenate([p.label for p in read])
+        recall[record.augmentation].append([right[labels == k].mean() for k in range(10)])
+        error[record.augmentation].append(1 - right.mean())
+    changes = frame[frame["metric"] == "recall_change"]
+    expected = np.mean(recall["mixup"], axis=0) - np.mean(recall["vanilla"], axis=0)
+    np.testing.assert_allclose(changes["value"], expected, atol=1e-12)
+    assert changes["n"].sum() == 60
+    assert set(frame["on"]) == {on.replace("-", "_")}
+    change = frame[frame["metric"] == "error_change"].iloc[0]
+    assert change["value"] == pytest.approx(np.mean(error["mixup"]) - np.mean(error["vanilla"]))
+    assert change["low"] <= change["value"] <= change["high"]
+    pooled = f"over {len(conditions)} conditions"
+    assert all((pooled in flags) == (len(conditions) > 1) for flags in frame["flags"])
+
+
+@pytest.mark.parametrize(
+    ("on", "message"),
+    [
+        ("a:b:c:d", "expected BENCHMARK\\[:CONDITION\\[:LEVEL\\]\\]"),
+        (":fog", "expected BENCHMARK"),
+        (f"{MADE}:fog", f"has no complete {MADE}:fog predictions --limit 60"),
+        (f"{MADE}:contrast:9", "has no complete"),
+    ],
+)
+def test_what_is_not_there_cannot_be_compared_on(corrupted: verbs.Place, on: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as found:
+        verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=corrupted, limit=60, on=on)
+    assert "\n" not in str(found.value)
+
+
+def test_strengths_of_an_attack_are_not_pooled(corrupted: verbs.Place) -> None:
+    record = next(iter(corrupted.store.checkpoints().values()))
+    found = {("fgsm()", "1/255"): [], ("fgsm()", "2/255"): []}
+    with pytest.raises(UserError, match=r"--on fgsm: .* found 2 \(fgsm:fgsm\(\):1/255, fgsm:fgsm\(\):2/255"):
+        check_one_thing(record, found, 0, On("fgsm"))
+
+
 @pytest.mark.parametrize("text", ["mixup()", "mixup(1)", "mixup(alpha=1.0)"])
 def test_an_augmentation_may_be_written_in_any_form(place: verbs.Place, text: str) -> None:
     frame = verbs.compare(["augmentation=vanilla"], [f"augmentation={text},model=small_cnn"], place=place)
@@ -98,12 +228,8 @@ def test_recipes_that_differ_in_more_are_told_and_kept_apart(place: verbs.Place,
 
 def test_nothing_changes_against_the_same_predictions(place: verbs.Place, tmp_path: Path) -> None:
     records = list(place.store.checkpoints().values())
-    same = verbs.comparison.changes(
-        records[0],
-        verbs.comparison.side(place.store, records[:2], 0),
-        verbs.comparison.side(place.store, records[:2], 0),
-        100,
-    )
+    sides = verbs.comparison.both_sides(place.store, records[:2], records[:2], 0)
+    same = verbs.comparison.changes(records[0], sides, 100)
     values = {row.metric: row.value for row in same if row.subset == "all"}
     assert values["n_tied_classes"] == 10
     assert values["n_degraded_classes"] == 0

@@ -62,6 +62,45 @@ def expected_calibration_error(confidence: NDArray[np.floating], correct: NDArra
     return float(np.nansum(diagram.n * gap) / diagram.n.sum())
 
 
+def maximum_calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15) -> float:
+    """Return the largest gap between confidence and accuracy of a bin that has images, in [0, 1].
+
+    MCE of Guo et al. (ICML 2017), eq. 4; bins as in ``reliability_bins``. A bin of few images decides as one of many.
+
+    Args:
+        confidence: (n,) in [0, 1].
+        correct: (n,).
+        bins: how many.
+
+    Raises:
+        ValueError: as ``reliability_bins``.
+    """
+    diagram = reliability_bins(confidence, correct, bins)
+    return float(np.nanmax(np.abs(diagram.accuracy - diagram.confidence)))
+
+
+def equal_mass_calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15) -> float:
+    """Return ``expected_calibration_error`` over bins of equally many images instead of equal width, in [0, 1].
+
+    ECE with adaptive bins (Nixon et al., "Measuring Calibration in Deep Learning", CVPR workshops 2019; of the first
+    answer only, as ECE is). Bins are runs in the order of confidence, equal ones in the order given; the sizes of two
+    bins differ by one image at most, larger ones first. With fewer images than bins, each image is a bin.
+
+    Args:
+        confidence: (n,) in [0, 1].
+        correct: (n,).
+        bins: how many.
+
+    Raises:
+        ValueError: there are no images or bins, the shapes disagree or a confidence leaves [0, 1].
+    """
+    if bins < 1:
+        raise ValueError(f"expected at least one bin, got {bins}")
+    sure = probabilities(confidence, flags(correct).shape)
+    gaps = (sure - correct)[np.argsort(sure, kind="stable")]
+    return float(sum(abs(run.sum()) for run in np.array_split(gaps, bins)) / len(gaps))
+
+
 def rms_calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool_], bin_size: int = 100) -> float:
     """Return the root mean square over images of the gap between confidence and accuracy in an image's bin, in [0, 1].
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import pearsonr, spearmanr
 
 from robustbench_msda.metrics.shares import shares
 
@@ -85,6 +86,29 @@ def summarise(changes: NDArray[np.float64]) -> ClassSet:
         std_population=float(changes.std()) if n else nan,
         std_sample=float(changes.std(ddof=1)) if n > 1 else nan,
     )
+
+
+def correlations(
+    one: NDArray[np.floating], other: NDArray[np.floating]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return Pearson's r and Spearman's ρ over classes, each with its two-sided p: Figure 5 of Lee et al. (2023).
+
+    NaN where there are fewer than three classes, or a side is the same for all of them.
+
+    Args:
+        one: (K,) such as the confidence change of each class.
+        other: (K,) such as its recall change.
+
+    Raises:
+        ValueError: the shapes disagree or a number is not finite.
+    """
+    if one.ndim != 1 or one.shape != other.shape or not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise ValueError(f"expected two vectors of finite numbers of one length, got {one.shape} and {other.shape}")
+    nan = float("nan")
+    if one.size < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return (nan, nan), (nan, nan)
+    linear, ranked = pearsonr(one, other), spearmanr(one, other)
+    return (float(linear.statistic), float(linear.pvalue)), (float(ranked.statistic), float(ranked.pvalue))
 
 
 def _counts(correct: NDArray[np.integer], n: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -38,18 +38,24 @@ DEGRADED_CHANGE = Column("mean_recall_change_degraded", "ΔR_DC (pp)", "change",
 SUMS = (
     DEGRADED,
     Column("n_degraded_significant", "signif.", "count", over="classes"),
-    Column("n_degraded_null_median", "null", "count", over="classes"),
+    Column("n_degraded_null_median", "null", "count_interval", over="classes"),
     Column("n_improved_classes", "N_IC", "count", over="classes"),
     Column("n_tied_classes", "ties", "count", over="classes"),
     DEGRADED_CHANGE,
+    Column("recall_change_deviation_degraded", "s_DC (pp)", "share", over="classes"),
     Column("mean_recall_change_improved", "ΔR_IC (pp)", "change", over="classes"),
+    Column("recall_change_deviation_improved", "s_IC (pp)", "share", over="classes"),
 )
 DEGRADED_SENTENCE = (
     "N_DC: classes whose recall, averaged over networks first, falls below that of the baseline; signif.: those with "
     "p < 0.05 after Benjamini–Hochberg. N_IC: classes whose recall rises. ΔR_DC, ΔR_IC: the mean change of recall over "
-    "the degraded, the improved classes in percentage points ± the standard deviation over these classes (ddof 0)."
+    "the degraded, the improved classes in percentage points ± the standard deviation over these classes (ddof 0); "
+    "s_DC, s_IC: the same deviations with ddof 1."
 )
-NULL_SENTENCE = "null: the median of N_DC, and p the chance of one as large, were the method nothing but other seeds."
+NULL_SENTENCE = (
+    "null: the median of N_DC [its central 95 %], and p the chance of one as far from it, were the method nothing but "
+    "other seeds."
+)
 
 
 def classes(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:
@@ -60,7 +66,7 @@ def classes(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:
     """
     frame, changes = tidy(scores), tidy_comparison(comparison)
     recall = frame[(frame["metric"] == "recall") & (frame["benchmark"] == "clean")]
-    changes = changes[changes["metric"] == "recall_change"]
+    changes = changes[(changes["metric"] == "recall_change") & (changes["on"] == "clean")]
     if recall.empty:
         raise Absent("no rows of recall of the benchmark clean")
     columns = [column for label in ordered_labels(recall["label"]) for column in class_columns(label, recall, changes)]
@@ -99,6 +105,7 @@ def class_dependency(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableDat
         Absent: nothing was compared.
     """
     frame, changes = tidy(scores), tidy_comparison(comparison)
+    changes = changes[changes["on"] == "clean"]
     sums = changes[changes["subset"] == "all"]
     if sums.empty:
         raise Absent("no comparison with a baseline")
@@ -128,7 +135,7 @@ def accuracy_column(frame: pd.DataFrame, keys: Sequence[Key]) -> Filled:
     """Return the accuracy on the clean test set of every method among ``keys``, as one minus its error."""
     column = Column("accuracy", "Accuracy (%)", "share")
     errors = frame[(frame["metric"] == "error") & (frame["benchmark"] == "clean")]
-    accuracy = means(errors.assign(value=1 - errors["value"]), WHO)
+    accuracy = means(errors.assign(value=1 - errors["value"], low=1 - errors["high"], high=1 - errors["low"]), WHO)
     return Filled(column, {key: accuracy.get((*key[:2], key[3])) for key in keys})
 
 
@@ -167,7 +174,7 @@ def number(value: Value) -> bool:
 def dependency_columns(comparison: pd.DataFrame) -> list[Filled]:
     """Return N_DC and the mean recall change of degraded classes against vanilla, where they were compared."""
     changes = tidy_comparison(comparison)
-    against = changes[(changes["baseline"] == "vanilla") & (changes["subset"] == "all")]
+    against = changes[(changes["baseline"] == "vanilla") & (changes["subset"] == "all") & (changes["on"] == "clean")]
     by = ["dataset", "model", "treatment"]
     if against.empty:
         return []
@@ -180,6 +187,13 @@ def flags_sentence(rows: pd.DataFrame, lead: str) -> str:
     """Return what the rows of a comparison say about themselves, each once, after ``lead``."""
     told = dict.fromkeys(flag.removeprefix("p: ") for flag in rows["flags"] if flag)
     return f"{lead}{'; '.join(told)}." if told else ""
+
+
+def sides_sentence(changes: pd.DataFrame) -> str:
+    """Return over how many networks the two sides of comparison rows are averaged."""
+    counts = changes[["seeds_treatment", "seeds_baseline"]].drop_duplicates().sort_values("seeds_treatment")
+    told = [f"n={after:g} against {before:g}" for after, before in counts.itertuples(index=False)]
+    return f"Averaged over {', '.join(told)} networks (seeds) of the method and the baseline."
 
 
 def null_sentence(rows: pd.DataFrame) -> str:

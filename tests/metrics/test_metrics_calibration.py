@@ -13,7 +13,9 @@ from scipy.special import softmax
 
 from robustbench_msda.metrics.calibration import (
     aurra,
+    equal_mass_calibration_error,
     expected_calibration_error,
+    maximum_calibration_error,
     reliability_bins,
     rms_calibration_error,
     rms_calibration_error_published,
@@ -75,6 +77,38 @@ def test_ece_is_the_loop_over_half_open_bins(answers: list[tuple[float, bool]], 
         if inside.any():
             expected += inside.mean() * abs(confidence[inside].mean() - correct[inside].mean())
     assert expected_calibration_error(confidence, correct, bins) == pytest.approx(expected, abs=1e-12)
+
+
+@given(pairs, st.integers(1, 20))
+def test_mce_is_the_largest_gap_of_the_loop(answers: list[tuple[float, bool]], bins: int) -> None:
+    confidence, correct = arrays(answers)
+    edges, gaps = np.linspace(0, 1, bins + 1), []
+    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        inside = (confidence > low) & (confidence <= high) | ((confidence == 0) & (number == 0))
+        gaps += [abs(confidence[inside].mean() - correct[inside].mean())] if inside.any() else []
+    assert maximum_calibration_error(confidence, correct, bins) == pytest.approx(max(gaps), abs=1e-12)
+    assert maximum_calibration_error(confidence, correct) >= expected_calibration_error(confidence, correct) - 1e-12
+
+
+@given(pairs, st.integers(1, 80))
+def test_equal_mass_is_the_loop_over_runs(answers: list[tuple[float, bool]], bins: int) -> None:
+    confidence, correct = arrays(answers)
+    order = sorted(range(len(answers)), key=lambda i: confidence[i])
+    size, larger = divmod(len(order), bins)
+    expected, start = 0.0, 0
+    for number in range(bins):
+        run = order[start : start + size + (number < larger)]
+        start += len(run)
+        expected += abs(sum(confidence[i] - correct[i] for i in run)) / len(order)
+    assert equal_mass_calibration_error(confidence, correct, bins) == pytest.approx(expected, abs=1e-12)
+
+
+def test_bins_of_equal_mass_see_what_one_wide_bin_hides() -> None:
+    confidence = np.concatenate([np.full(50, 0.90), np.full(50, 0.93)])
+    correct = np.concatenate([np.ones(50, bool), np.arange(50) < 41])
+    assert expected_calibration_error(confidence, correct, bins=8) == pytest.approx(0.915 - 0.91)
+    assert equal_mass_calibration_error(confidence, correct, bins=2) == pytest.approx((0.10 + 0.11) / 2)
+    assert maximum_calibration_error(confidence, correct, bins=100) == pytest.approx(0.11)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
@@ -173,5 +207,7 @@ def test_misuse_says_what_was_expected() -> None:
         rms_calibration_error(np.array([0.5, 0.5]), flag, bin_size=1)
     with pytest.raises(ValueError, match="at least one bin"):
         reliability_bins(one, flag, bins=0)
+    with pytest.raises(ValueError, match="at least one bin"):
+        equal_mass_calibration_error(one, flag, bins=0)
     with pytest.raises(ValueError, match="at least one image a bin"):
         rms_calibration_error(one, flag, bin_size=0)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kendalltau, linregress, rankdata
 
-from robustbench_msda.metrics.class_dependency import class_dependency, summarise
+from robustbench_msda.metrics.class_dependency import class_dependency, correlations, summarise
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -104,3 +105,33 @@ def test_misuse_says_what_was_expected() -> None:
         class_dependency(good[:0], good, n)
     with pytest.raises(ValueError, match="shapes"):
         class_dependency(good, good, n[:1])
+
+
+def test_no_degraded_class_has_no_mean() -> None:
+    result = class_dependency(np.array([[5, 5]]), np.array([[5, 9]]), np.array([10, 10]))
+    assert (result.degraded.n, result.improved.n, result.n_tied) == (0, 1, 1)
+    assert np.isnan([result.degraded.mean, result.degraded.std_population, result.degraded.std_sample]).all()
+
+
+def test_correlations_are_those_of_a_line_and_of_ranks() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=30)
+    other = 0.5 * one + rng.normal(size=30)
+    other[:4] = other[4]  # ties share their mean rank
+    (pearson, pearson_p), (spearman, spearman_p) = correlations(one, other)
+    line, ranks = linregress(one, other), linregress(rankdata(one), rankdata(other))
+    assert (pearson, pearson_p) == (pytest.approx(line.rvalue), pytest.approx(line.pvalue))
+    assert (spearman, spearman_p) == (pytest.approx(ranks.rvalue), pytest.approx(ranks.pvalue))
+    assert np.sign(kendalltau(one, other).statistic) == np.sign(pearson) == 1
+    assert correlations(one, -other)[0][0] == pytest.approx(-pearson)
+
+
+@pytest.mark.parametrize("pair", [([0.1, 0.2], [0.3, 0.1]), ([0.1, 0.1, 0.1], [0.1, 0.2, 0.3]), ([], [])])
+def test_too_little_to_correlate_is_nan(pair: tuple[list[float], list[float]]) -> None:
+    assert np.isnan(correlations(np.array(pair[0]), np.array(pair[1]))).all()
+
+
+def test_correlations_refuse_what_does_not_fit() -> None:
+    for pair in ((np.zeros(3), np.zeros(4)), (np.array([0.0, 1.0, np.nan]), np.zeros(3))):
+        with pytest.raises(ValueError, match="finite numbers of one length"):
+            correlations(*pair)
