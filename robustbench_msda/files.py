@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from robustbench_msda.errors import UserError
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call ``write`` on a temporary path beside ``path``, then rename the result into place.
+    """Call ``write`` on a temporary path beside ``path``, then rename the result into place (see ``whole``)."""
+    with whole(path) as temporary:
+        write(temporary)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to; what is there at the end is renamed into place.
 
     Two processes may write one path at once: each has its own temporary file, and the last rename stays.
 
@@ -21,7 +28,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
+        yield temporary
         temporary.replace(path)
     except OSError as error:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -96,8 +97,35 @@ def summarise(batch: Batch, logits: Tensor, *, keep_logits: bool = False) -> Pre
         logsumexp=array(logsumexp, np.float32),
         sum_p2=array((exact - logsumexp[:, None]).exp().square().sum(1), np.float32),
         logits=array(logits, np.float32) if keep_logits else None,
+        targets=None if batch.answers is None else array(batch.answers, np.float32),
         delta_max=None if batch.delta_max is None else array(batch.delta_max, np.float32),
     )
+
+
+def masked(predictions: Predictions, classes: NDArray[np.int64]) -> Predictions:
+    """Return what ``predictions`` would be with the logits of all but ``classes`` at −∞, from the logits they hold.
+
+    Classes keep their own indices; the answer holds no logits itself.
+
+    Args:
+        predictions: of a benchmark that keeps logits.
+        classes: ascending; every label that there is is among them.
+
+    Raises:
+        ValueError: there are no logits, ``classes`` are not ascending, or a label is none of them.
+    """
+    if predictions.logits is None or (np.diff(classes) <= 0).any():
+        raise ValueError("expected predictions with logits and ascending classes: is the benchmark's keeps_logits set?")
+    place = np.full(predictions.logits.shape[1] + 1, -1)
+    place[classes] = np.arange(len(classes))
+    labels = place[predictions.label]
+    if ((labels < 0) & (predictions.label >= 0)).any():
+        raise ValueError("expected labels among the classes of the mask, got another")
+    kept = torch.from_numpy(predictions.logits[:, classes])
+    blank = torch.empty(len(kept), 0)
+    found = summarise(Batch(blank, torch.from_numpy(labels), torch.from_numpy(predictions.index)), kept)
+    top5 = np.where(found.top5 < 0, -1, classes[found.top5]).astype(np.int16)
+    return replace(found, frame=predictions.frame, label=predictions.label, top5=top5)
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:

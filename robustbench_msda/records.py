@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -32,7 +32,9 @@ class Batch:
         frame: (B,) int64, the frame of a video; 0 for stills.
         step: batches of this training run so far, counted across epochs; 0 in evaluation.
         progress: the share of the training run that is done, in [0, 1].
-        delta_max: (B,) float32, the largest absolute change an attack made to each image, in pixel units.
+        delta_max: (B,) float32, the size of the change an attack made to each image, in its norm, in pixel units.
+        answers: (B, K) float32, how many people, or what share of them, chose each class.
+        checks: how many of these images failed a check of how they were made, by its name; 0 for passed.
     """
 
     images: Tensor
@@ -42,6 +44,8 @@ class Batch:
     step: int = 0
     progress: float = 0.0
     delta_max: Tensor | None = None
+    answers: Tensor | None = None
+    checks: Mapping[str, int] = field(default_factory=dict)
 
 
 class Cell(NamedTuple):
@@ -89,8 +93,8 @@ class Predictions:
         logsumexp: (n,) float32 over all classes.
         sum_p2: (n,) float32, the sum of squared probabilities.
         logits: (n, K) float32, where the benchmark keeps them.
-        targets: (n, K) float32, a human label distribution.
-        delta_max: (n,) float32, the largest change of an attack, in pixel units.
+        targets: (n, K) float32, a human label distribution, or the whole numbers of answers that it is made of.
+        delta_max: (n,) float32, the size of an attack's change, in its norm, in pixel units.
     """
 
     index: NDArray[np.int32]
@@ -123,6 +127,13 @@ class Predictions:
         """(n,) the probability of the label, in [0, 1]; NaN where there is no label."""
         return np.exp(np.minimum(self.label_logit.astype(np.float64) - self.logsumexp, 0.0))
 
+    def rows(self, chosen: NDArray[np.bool_]) -> Predictions:
+        """Return the rows that are ``chosen``, (n,)."""
+        columns: dict[str, Any] = {
+            name: None if column is None else column[chosen] for name, column in vars(self).items()
+        }
+        return Predictions(**columns)
+
     @classmethod
     def concatenate(cls, pieces: Sequence[Predictions]) -> Predictions:
         """Return the rows of all ``pieces``, which carry the same optional columns, in their order.
@@ -131,11 +142,11 @@ class Predictions:
             ValueError: an optional column is in some pieces only.
         """
         columns: dict[str, Any] = {}
-        for field in fields(cls):
-            values = [getattr(piece, field.name) for piece in pieces]
+        for each in fields(cls):
+            values = [getattr(piece, each.name) for piece in pieces]
             if len({value is None for value in values}) > 1:
-                raise ValueError(f"expected the same optional columns in all pieces, got {field.name} in some only")
-            columns[field.name] = None if values[0] is None else np.concatenate(values)
+                raise ValueError(f"expected the same optional columns in all pieces, got {each.name} in some only")
+            columns[each.name] = None if values[0] is None else np.concatenate(values)
         return cls(**columns)
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from robustbench_msda import figures, tables
-from robustbench_msda.comparison import COLUMNS
+from robustbench_msda.comparison import CLEAN, COLUMNS
 from robustbench_msda.errors import DamagedData
 from robustbench_msda.page import build_page
 from robustbench_msda.results.scores import read_scores
 from robustbench_msda.tables.markdown import to_markdown
+from robustbench_msda.tables.values import Spread
 
-TEXT = ("dataset", "model", "baseline", "treatment", "metric", "subset", "significant", "flags")
+TEXT = ("dataset", "model", "baseline", "treatment", "metric", "subset", "significant", "flags", "on")
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,22 @@ class Report:
     skipped: dict[str, str]
 
 
-def build(name: str, results: Path, reports: Path) -> Report:
+def build(name: str, results: Path, reports: Path, spread: Spread = "deviation") -> Report:
     """Write the tables, figures and page of the scores ``name`` to ``<reports>/<name>``.
 
     Args:
         name: of ``scores/<name>.csv.gz`` in the results folder; its comparison and description are used where they are.
         results: the results folder.
         reports: where reports are.
+        spread: what stands behind means over networks in tables.
 
     Raises:
         MissingData: there are no such scores.
         UserError: a file cannot be read or written.
     """
     scores, comparison, out = read_scores(scores_path(name, results)), read_comparison(name, results), reports / name
-    built, drawn = tables.build_tables(scores, comparison, out), figures.build_figures(scores, comparison, out)
+    built = tables.build_tables(scores, comparison, out, spread=spread)
+    drawn = figures.build_figures(scores, comparison, out)
     described = description(name, results)
     title = str(described.get("claim", f"Scores {name}"))
     page = build_page(title, out, built.tables, drawn.figures, facts(described), notes(scores))
@@ -58,11 +61,11 @@ def build(name: str, results: Path, reports: Path) -> Report:
 
 
 def build_tables(
-    name: str, results: Path, reports: Path, names: Sequence[str] | None = None
+    name: str, results: Path, reports: Path, names: Sequence[str] | None = None, spread: Spread = "deviation"
 ) -> tuple[tuple[Path, ...], dict[str, str]]:
     """Write the tables ``names`` of the scores ``name``; return their files, and why others were not built."""
     scores, comparison = read_scores(scores_path(name, results)), read_comparison(name, results)
-    built = tables.build_tables(scores, comparison, reports / name, names)
+    built = tables.build_tables(scores, comparison, reports / name, names, spread)
     return built.paths, built.skipped
 
 
@@ -97,7 +100,8 @@ def read_comparison(name: str, results: Path) -> pd.DataFrame:
     missing = {name: [""] for name in COLUMNS if name not in TEXT}
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=missing)
-        return frame[list(COLUMNS)]
+        # Comparisons were of the clean images alone before the column was there.
+        return frame.assign(on=frame.get("on", CLEAN.text))[list(COLUMNS)]
     except (KeyError, ValueError, OSError) as error:
         raise DamagedData(f"{path} is not a comparison ({error}); delete it and run the study again") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ class Evaluated(NamedTuple):
     world: str
     limit: int
     conditions: dict[Cell, Predictions]
+    checks: dict[Cell, dict[str, int]]
 
 
 def score(
@@ -91,12 +93,13 @@ def checkpoint_scores(
     """Yield the scores of one checkpoint, world by world: limited worlds never meet full ones."""
     yield from training_scores(record)
     table = benchmarks_of(record.dataset)
-    clean = clean_errors(results, record)
+    clean = clean_answers(results, record)
     for found in evaluated(results, record):
         if limits is not None and limits.get(found.benchmark) != found.limit:
             continue
         baseline = baseline_of(results, relation.baseline, found) if relation.baseline else None
-        basis = Basis(clean.get(found.limit), baseline, relation.allow_partial)
+        answers = clean.get(found.limit)
+        basis = Basis(error_of(answers), baseline, relation.allow_partial, answers, found.checks)
         for each in table[found.benchmark].score(found.conditions, record.classes, basis):
             yield replace(each, world=found.world)
 
@@ -122,15 +125,20 @@ def evaluated(results: Results, record: CheckpointRecord, only: str = "") -> Ite
         sidecars = {cell: read_sidecar(path) for cell, path in paths.items()}
         facts = next(iter(sidecars.values())).world
         if facts["version"] == table[name].version:
-            yield Evaluated(name, world, int(facts["limit"]), conditions(paths, sidecars))
+            complete = conditions(paths, sidecars)
+            yield Evaluated(name, world, int(facts["limit"]), complete, checks_of(complete, sidecars))
 
 
-def clean_errors(results: Results, record: CheckpointRecord) -> dict[int, float]:
-    """Return the error on the clean images by limit; a limit that has two worlds says nothing."""
+def clean_answers(results: Results, record: CheckpointRecord) -> dict[int, Predictions]:
+    """Return the answers to the clean images by limit; a limit that has two worlds says nothing."""
     found = [each for each in evaluated(results, record, CLEAN) if each.conditions]
     limits = [each.limit for each in found]
-    answers = {each.limit: next(iter(each.conditions.values())) for each in found if limits.count(each.limit) == 1}
-    return {limit: 1 - float(predictions.correct.mean()) for limit, predictions in answers.items()}
+    return {each.limit: next(iter(each.conditions.values())) for each in found if limits.count(each.limit) == 1}
+
+
+def error_of(answers: Predictions | None) -> float | None:
+    """Return the share of wrong answers; None where there are none."""
+    return None if answers is None else 1 - float(answers.correct.mean())
 
 
 def baseline_of(results: Results, record: CheckpointRecord, found: Evaluated) -> Baseline | None:
@@ -146,7 +154,7 @@ def baseline_of(results: Results, record: CheckpointRecord, found: Evaluated) ->
                 for each in scores
                 if each.metric in ("error", "flip_probability") and each.subset == "all"
             }
-            return Baseline(name_of(record), errors, clean_errors(results, record).get(own.limit))
+            return Baseline(name_of(record), errors, error_of(clean_answers(results, record).get(own.limit)))
     return None
 
 
@@ -166,6 +174,15 @@ def conditions(paths: Mapping[Cell, Path], sidecars: Mapping[Cell, Sidecar]) -> 
         first: Predictions.concatenate([read_predictions(paths[cell]) for cell in cells])
         for first, cells in complete.items()
     }
+
+
+def checks_of(conditions: Iterable[Cell], sidecars: Mapping[Cell, Sidecar]) -> dict[Cell, dict[str, int]]:
+    """Return how many images of each condition failed each check, over all its parts."""
+    found: dict[Cell, Counter[str]] = {first: Counter() for first in conditions}
+    for cell, sidecar in sidecars.items():
+        if (first := cell._replace(part=0)) in found:
+            found[first].update(sidecar.checks)
+    return {first: dict(checks) for first, checks in found.items()}
 
 
 def as_row(found: Score, record: CheckpointRecord) -> dict[str, object]:

@@ -220,6 +220,7 @@ def compare(
     *,
     place: Place = HERE,
     limit: int = 0,
+    on: str = comparison.BENCHMARK,
     name: str = "",
 ) -> pd.DataFrame:
     """Return what the treatment did to each class, against the baseline (see ``comparison.compare``).
@@ -228,7 +229,8 @@ def compare(
         baseline: selections of checkpoints, the seeds of one group for each model.
         treatment: selections of checkpoints, any number of groups.
         place: where results are.
-        limit: of the clean predictions, 0 for the whole test set.
+        limit: of the predictions, 0 for the whole test set.
+        on: ``BENCHMARK[:CONDITION[:LEVEL]]``; without a level, all severities; without a condition, all corruptions.
         name: keeps it as ``comparisons/<name>.csv``; empty keeps nothing.
 
     Raises:
@@ -237,7 +239,7 @@ def compare(
     store = place.store
     records = store.checkpoints()
     before, after = (select(side, records, augmentations.short) for side in (baseline, treatment))
-    frame = comparison.compare(store, before, after, limit=limit)
+    frame = comparison.compare(store, before, after, limit=limit, on=comparison.parse_on(on))
     if name:
         write_comparison(frame, store.root / "comparisons" / f"{name}.csv")
     return frame

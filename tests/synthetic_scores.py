@@ -83,6 +83,12 @@ def network_rows(
         correct = rng.binomial(per_class, np.clip(1 - error + 0.06 * math.sin(2.4 * k + place), 0, 1))
         yield clean | {"metric": "correct_count", "subset": name, "value": correct, "n": per_class}
         yield clean | {"metric": "recall", "subset": name, "value": correct / per_class, "n": per_class}
+        confidence = 0.9 - 0.05 * place - 0.02 * (k % 3) + 0.3 * (correct / per_class - 0.9)
+        yield clean | {"metric": "class_top_confidence", "subset": name, "value": confidence, "n": per_class}
+        for target, wrong in ((k + 1, (per_class - correct + 1) // 2), (k + 2 + place % 2, (per_class - correct) // 2)):
+            if wrong:
+                subset = f"{name}>{classes[target % len(classes)]}"
+                yield clean | {"metric": "confusion_count", "subset": subset, "value": wrong}
     for k, n in enumerate(rng.multinomial(IMAGES, np.arange(1, BINS + 1) ** 2 / sum(np.arange(1, BINS + 1) ** 2))):
         if n:
             here = clean | {"subset": f"bin {k + 1}/{BINS}", "n": int(n)}
@@ -90,17 +96,29 @@ def network_rows(
             yield here | {"metric": "bin_confidence", "value": confidence}
             accuracy = np.clip(confidence + rng.normal(0.03 * (place - 1), 0.03), 0, 1)
             yield here | {"metric": "bin_accuracy", "value": accuracy}
-    yield from corruption_rows(rng, error, f"{dataset}_c_made")
+    yield from corruption_rows(rng, error, f"{dataset}_c_made", classes)
     for name, (condition, strength) in ATTACKS.items():
         attack = {"benchmark": name, "world": "a77ac000", "condition": condition, "subset": "all", "n": 400}
         for level in EPSILONS:
             epsilon = float(level.split("/")[0]) / 255
             value = 1 - (1 - error) * math.exp(-strength * 40 * epsilon * (1 + 0.2 * place)) + rng.normal(0, 0.004)
             yield attack | {"level": level, "metric": "error", "value": min(value, 1.0)}
+            yield attack | {"level": level, "metric": "rms_calibration", "value": min(0.8 * value, 1.0)}
+            yield from class_counts(attack | {"level": level}, value, classes)
     yield from perturbation_rows(rng, place, f"{dataset}_p_made")
 
 
-def corruption_rows(rng: np.random.Generator, error: float, benchmark: str) -> Iterator[dict[str, object]]:
+def class_counts(at: dict[str, object], error: float, classes: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Yield how many images of every class are right, about a share of one minus ``error``, without chance."""
+    n = IMAGES // len(classes)
+    for k, name in enumerate(classes):
+        correct = round(n * float(np.clip(1 - error + 0.05 * math.cos(1.7 * k + 300 * error), 0, 1)))
+        yield at | {"metric": "correct_count", "subset": name, "value": correct, "n": n}
+
+
+def corruption_rows(
+    rng: np.random.Generator, error: float, benchmark: str, classes: Sequence[str]
+) -> Iterator[dict[str, object]]:
     """Yield errors and calibration under corruption, their means over severities, and those over corruptions."""
     at = {"benchmark": benchmark, "world": "c0440000", "subset": "all", "n": IMAGES}
     means, calibration = [], []
@@ -114,6 +132,8 @@ def corruption_rows(rng: np.random.Generator, error: float, benchmark: str) -> I
         for severity, value in enumerate(0.3 * errors, 1):
             yield at | {"metric": "rms_calibration", "condition": name, "level": str(severity), "value": value}
         yield at | {"metric": "corruption_error", "condition": name, "value": errors.mean(), "n": 5}
+        for severity, value in enumerate(errors, 1):
+            yield from class_counts(at | {"condition": name, "level": str(severity)}, value + 0.001 * k, classes)
     k = len(means)
     flags = f"made; partial: {k} of 15 corruptions, {5 * k} of 75 cells" if k < 15 else "made"
     over = at | {"n": k, "flags": flags}
@@ -139,7 +159,9 @@ def perturbation_rows(rng: np.random.Generator, place: int, benchmark: str) -> I
 def comparison_frame(scores: pd.DataFrame, baseline: str = "vanilla") -> pd.DataFrame:
     """Return a comparison of every augmentation of ``scores`` with ``baseline``; intervals and p are made up."""
     rows: list[dict[str, object]] = []
-    counts = scores[scores["metric"] == "correct_count"]
+    clean = scores[scores["benchmark"] == "clean"]
+    counts = clean[clean["metric"] == "correct_count"]
+    confidences = clean[clean["metric"] == "class_top_confidence"]
     for (dataset, model), group in counts.groupby(["dataset", "model"]):
         table = group.pivot_table(index="subset", columns=["augmentation", "seed"], values="value", sort=False)
         total = group.groupby("subset", sort=False)["n"].first()
@@ -147,6 +169,11 @@ def comparison_frame(scores: pd.DataFrame, baseline: str = "vanilla") -> pd.Data
             pair = {"dataset": dataset, "model": model, "baseline": baseline, "treatment": treatment}
             seeds = {"seeds_baseline": table[baseline].shape[1], "seeds_treatment": table[treatment].shape[1]}
             rows += [pair | seeds | row for row in pair_rows(table[baseline], table[treatment], total)]
+            own = confidences[(confidences["dataset"] == dataset) & (confidences["model"] == model)]
+            means = own.groupby(["augmentation", "subset"], sort=False)["value"].mean()
+            moved = (means[treatment] - means[baseline]).loc[total.index]
+            changed = {row["subset"]: row["value"] for row in rows[-len(total) - 8 :] if row["subset"] in total.index}
+            rows += [pair | seeds | row for row in confidence_rows(moved, changed)]
     return pd.DataFrame(rows)
 
 
@@ -187,3 +214,16 @@ def pair_rows(before: pd.DataFrame, after: pd.DataFrame, total: pd.Series[int]) 
         }
         yield sums | mean
     yield sums | {"metric": "n_degraded_null_median", "value": math.nan, "flags": "needs 4 seeds a side"}
+
+
+def confidence_rows(moved: pd.Series[float], changed: dict[object, object]) -> Iterator[dict[str, object]]:
+    """Yield the change of confidence of every class, its means over degraded and improved ones, and correlations."""
+    for name, value in moved.items():
+        yield {"metric": "confidence_change", "subset": name, "value": value}
+    recall = pd.Series(changed, dtype=float).loc[moved.index]
+    for name, part in (("degraded", moved[recall < 0]), ("improved", moved[recall > 0])):
+        spread = {"spread": part.std(ddof=0), "n": len(part)}
+        yield {"metric": f"mean_confidence_change_{name}", "subset": "all", "value": part.mean()} | spread
+    for name in ("pearson", "spearman"):
+        value = moved.corr(recall, method=name) if name == "pearson" else moved.rank().corr(recall.rank())
+        yield {"metric": f"confidence_recall_{name}", "subset": "all", "value": value, "p": 0.04}

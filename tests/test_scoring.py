@@ -9,8 +9,11 @@ from networks import saved
 
 from robustbench_msda import verbs
 from robustbench_msda.benchmarks import Baseline, Basis
+from robustbench_msda.benchmarks.attack_scores import attack_scores
 from robustbench_msda.benchmarks.clean import Clean
 from robustbench_msda.benchmarks.corruption_scores import IMAGENET_SUITE, LEVELS, corruption_scores
+from robustbench_msda.benchmarks.detection import detection_scores
+from robustbench_msda.benchmarks.human_labels import divergences
 from robustbench_msda.benchmarks.perturbation_scores import PerturbationSuite, perturbation_scores
 from robustbench_msda.conditions import FIFTEEN, FOUR, STAND_INS, TEN
 from robustbench_msda.errors import UserError
@@ -63,8 +66,24 @@ def emitted_by_suites() -> set[str]:
     return {score.metric for score in scores}
 
 
+def emitted_by_attacks() -> set[str]:
+    """Return the metrics of an attack beside noise, in whose gradients a check was made."""
+    cells = {Cell("f", "b", text, "0.1"): answers(100, 1) for text in ("fgsm()", "uniform_noise()")}
+    checks = {cell: {"zero_gradient": 0} for cell in cells}
+    scores = attack_scores(cells, ("cat", "dog"), Basis(checks=checks), ("fgsm()", "uniform_noise()"))
+    return {score.metric for score in scores}
+
+
+def emitted_by_strange_images_and_people() -> set[str]:
+    """Return the metrics of strange images beside known ones, and of people's answers."""
+    stills, logits = answers(100, 1), np.zeros((2, 3), np.float32)
+    found = {score.metric for score in detection_scores(Cell("f", "ood", "x"), stills, stills)}
+    return found | set(divergences(np.full((2, 3), 9, np.float32), logits))
+
+
 def test_every_score_has_a_definition_and_every_definition_a_score() -> None:
     emitted = set(read_scores(GOLDEN / "scores" / "all.csv.gz")["metric"]) | emitted_by_suites()
+    emitted |= emitted_by_strange_images_and_people() | emitted_by_attacks()
     compared = {name for name in METRICS if "change" in name or name.startswith("n_")}
     assert emitted == set(METRICS) - compared
 

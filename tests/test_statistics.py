@@ -14,6 +14,8 @@ from robustbench_msda.statistics import (
     benjamini_hochberg,
     class_recall_bootstrap,
     exact_mcnemar,
+    hierarchical_bootstrap,
+    hierarchical_change,
     n_degraded_null,
     paired_bootstrap,
     permutation_over_seeds,
@@ -133,6 +135,55 @@ def test_class_intervals_match_a_loop_that_draws_indices() -> None:
             before, after = rng.integers(0, 3, 3), rng.integers(0, 2, 2)
             changes.append(treatment[np.ix_(after, drawn)].mean() - baseline[np.ix_(before, drawn)].mean())
         np.testing.assert_allclose(ours[label], np.quantile(changes, [0.025, 0.975]), atol=0.015)
+
+
+def test_hierarchical_intervals_match_a_loop_that_draws_indices() -> None:
+    rng = np.random.default_rng(5)
+    baseline, treatment = rng.integers(0, 6, (3, 40)) / 5, rng.integers(1, 6, (2, 40)) / 5
+    own = hierarchical_bootstrap(baseline, 20_000, np.random.default_rng(1))
+    change = hierarchical_change(baseline, treatment, 20_000, np.random.default_rng(1))
+    alone, changes = [], []
+    for _ in range(5000):
+        images = rng.integers(0, 40, 40)
+        before, after = rng.integers(0, 3, 3), rng.integers(0, 2, 2)
+        alone.append(baseline[np.ix_(before, images)].mean())
+        changes.append(treatment[np.ix_(after, images)].mean() - alone[-1])
+    np.testing.assert_allclose(own, np.quantile(alone, [0.025, 0.975]), atol=0.01)
+    np.testing.assert_allclose(change[1:3], np.quantile(changes, [0.025, 0.975]), atol=0.01)
+    assert change.value == pytest.approx(treatment.mean() - baseline.mean())
+    below = np.mean(np.array(changes) <= 0)
+    assert change.p == pytest.approx(2 * min(below, 1 - below), abs=0.03)
+
+
+def test_hierarchical_intervals_cover_the_true_mean() -> None:
+    rng, covered = np.random.default_rng(11), 0
+    for _ in range(150):
+        hardness, seed = rng.normal(0, 1, 80), rng.normal(0, 0.3, (8, 1))
+        values = 0.5 + 0.1 * (hardness + seed + rng.normal(0, 0.5, (8, 80)))
+        low, high = hierarchical_bootstrap(values, 300, rng)
+        covered += low <= 0.5 <= high
+    assert 0.88 <= covered / 150 <= 0.99
+
+
+def test_one_seed_leaves_the_interval_over_images() -> None:
+    values = np.random.default_rng(3).random((1, 50))
+    low, high = hierarchical_bootstrap(values, 4000, np.random.default_rng(0))
+    found = bootstrap((values[0],), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(0))
+    np.testing.assert_allclose([low, high], list(found.confidence_interval), atol=0.01)
+
+
+def test_hierarchical_intervals_refuse_what_does_not_fit() -> None:
+    rng = np.random.default_rng(0)
+    for values, replicates in (
+        (np.zeros(3), 9),
+        (np.zeros((0, 3)), 9),
+        (np.full((1, 2), np.nan), 9),
+        (np.zeros((1, 2)), 0),
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            hierarchical_bootstrap(values, replicates, rng)
+    with pytest.raises(ValueError, match="same images"):
+        hierarchical_change(np.zeros((1, 2)), np.zeros((1, 3)), 9, rng)
 
 
 def test_pairing_on_images_narrows_the_interval() -> None:

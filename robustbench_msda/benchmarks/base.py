@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +37,7 @@ class Setting:
         limit: how many images (or videos), 0 for all.
         batch_size: images a batch.
         allow_partial: take what is there of official files that are not all there.
+        adversarial: where attacked images are kept that several cells read; None to make them anew for each.
     """
 
     dataset: Dataset
@@ -45,6 +46,7 @@ class Setting:
     limit: int = 0
     batch_size: int = 250
     allow_partial: bool = False
+    adversarial: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,15 @@ class Basis:
         clean_error: of the same checkpoint on the clean images of the same limit; None where that was not predicted.
         baseline: whose errors normalise, besides published constants; None for none.
         allow_partial: aggregate what is there, and say of what.
+        clean: its answers to the clean images of the same limit; None where these were not predicted.
+        checks: of each condition, how many images failed a check of how they were made, by its name (see ``Batch``).
     """
 
     clean_error: float | None = None
     baseline: Baseline | None = None
     allow_partial: bool = False
+    clean: Predictions | None = None
+    checks: Mapping[Cell, Mapping[str, int]] = field(default_factory=dict)
 
 
 class Benchmark(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from robustbench_msda.metrics import calibration, classification
+from robustbench_msda.metrics.temperature import HIGHEST, LOWEST, cross_fitted, temperature
 from robustbench_msda.records import Cell, Predictions, Score
 from robustbench_msda.statistics import wilson_interval
 
@@ -32,6 +33,8 @@ def overall_scores(at: Score, predictions: Predictions) -> Iterator[Score]:
         "nll": classification.negative_log_likelihood(predictions.logsumexp, predictions.label_logit),
         "brier": classification.brier_score(predictions.sum_p2, predictions.label_probability),
         "ece": calibration.expected_calibration_error(confidence, correct),
+        "ece_equal_mass": calibration.equal_mass_calibration_error(confidence, correct),
+        "max_calibration": calibration.maximum_calibration_error(confidence, correct),
         "rms_calibration": calibration.rms_calibration_error(confidence, correct),
         "rms_calibration_published": calibration.rms_calibration_error_published(confidence, correct),
         "aurra": calibration.aurra(confidence, correct),
@@ -57,9 +60,45 @@ def class_scores(at: Score, predictions: Predictions, classes: Sequence[str]) ->
         yield replace(here, metric="class_confidence", value=float(confidence[k]))
 
 
+def scaled_scores(at: Score, predictions: Predictions) -> Iterator[Score]:
+    """Yield the temperature that fits all images, and scores with each half at the other half's.
+
+    Nothing where logits are not stored, an image's label is masked or absent, or there is one image only.
+    """
+    logits, label = predictions.logits, predictions.label
+    if logits is None or len(label) < 2 or not np.isfinite(predictions.label_logit).all():
+        return
+    fitted = temperature(logits, label)
+    ends = f"at an end of the search in {LOWEST} to {HIGHEST}"
+    told = "" if LOWEST + 0.01 < fitted < HIGHEST - 0.01 else ends
+    yield replace(at, metric="temperature", value=fitted, flags=told)
+    found = cross_fitted(logits, label)
+    confidence, correct = np.exp(np.minimum(found.log_confidence, 0.0)), predictions.correct
+    values = {
+        "nll_scaled": -float(found.log_label.mean()),
+        "brier_scaled": classification.brier_score(found.sum_p2, np.exp(np.minimum(found.log_label, 0.0))),
+        "ece_scaled": calibration.expected_calibration_error(confidence, correct),
+        "rms_calibration_scaled": calibration.rms_calibration_error(confidence, correct),
+    }
+    for metric, value in values.items():
+        if np.isfinite(value):
+            yield replace(at, metric=metric, value=value)
+
+
+def confidence_scores(at: Score, predictions: Predictions, classes: Sequence[str]) -> Iterator[Score]:
+    """Yield the mean probability of the first answer over the images of every class that has some."""
+    total = np.bincount(predictions.label, minlength=len(classes))
+    confidence = classification.class_confidence(predictions.label, predictions.confidence, len(classes))
+    for name, n, value in zip(classes, total, confidence, strict=True):
+        if n:
+            yield replace(at, metric="class_top_confidence", subset=name, n=int(n), value=float(value))
+
+
 def detail_scores(cell: Cell, predictions: Predictions, classes: Sequence[str]) -> Iterator[Score]:
-    """Yield the confusions that happen, as counts, and the bins of the reliability diagram."""
+    """Yield scores at a fitted temperature, confidence by class, confusions as counts, and reliability bins."""
     at = Score(cell.benchmark, "", np.nan, len(predictions), "", "", cell.condition, cell.level, cell.source)
+    yield from scaled_scores(at, predictions)
+    yield from confidence_scores(at, predictions, classes)
     counts = classification.confusion_counts(predictions.label, predictions.top5[:, 0], len(classes))
     for truth, answer in zip(*np.nonzero(counts), strict=True):
         if truth != answer:

@@ -6,6 +6,9 @@ ImageNet-P: kkirchheim/pytorch-ood b1015fc, ``oodtk/dataset/img/imagenet.py``; o
 ``datasets/mnist.py``, which agree. ImageNet-3DCC: EPFL-VILAB/3DCommonCorruptions 4fc007b,
 ``tools/download_imagenet_3dcc.sh``.
 Tiny-ImageNet-C is the authors' record (hendrycks/robustness 8190fe3, ``README.md``), whose MD5 none of these prints.
+URLs and MD5 of ImageNet-A, -O and -R and of CIFAR-10H: torch-uncertainty fda740b,
+``src/torch_uncertainty/datasets/classification``; the MD5 of CIFAR-10H was computed anew. ImageNetV2 is its authors'
+record, whose archive differs from the one tensorflow/datasets 2cad51c prints a checksum of.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 
 from robustbench_msda.conditions import BLUR, DIGITAL, EXTRA, FIFTEEN, NOISE, TWELVE, WEATHER
 from robustbench_msda.data.known import DATASETS
+from robustbench_msda.data.wnids_natural import IMAGENET_A, IMAGENET_O, IMAGENET_R
 
 CIFAR10_C_MD5 = {
     "brightness.npy": "0a81ef75e0b523c3383219c330a85d48",
@@ -103,6 +107,11 @@ FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 CIFAR10_C, CIFAR100_C = "https://zenodo.org/record/2535967/files", "https://zenodo.org/record/3555552/files"
 IMAGENET_C, IMAGENET_P = "https://zenodo.org/record/2235448/files", "https://zenodo.org/record/3565846/files"
 IMAGENET_3DCC = "https://datasets.epfl.ch/3dcc/imagenet_3dcc"
+HENDRYCKS = "https://people.eecs.berkeley.edu/~hendrycks"
+IMAGENET_V2 = "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main"
+# The number of each class.
+IMAGENET_V2_FOLDERS = tuple(str(number) for number in range(1_000))
+CIFAR10H = "https://github.com/jcpeterson/cifar-10h/raw/master/data"
 README = "https://github.com/hendrycks/robustness"
 
 
@@ -149,6 +158,18 @@ DOWNLOADS: dict[str, Download] = {
                 "8c1f73e4912812788e2fdb637cd55372",
                 ("translate", "rotate", "tilt", "scale"),
             ),
+        )
+    ),
+    "imagenet_a": Download((Archive(f"{HENDRYCKS}/imagenet-a.tar", "c3e55429088dc681f30d81f4726b6595", IMAGENET_A),)),
+    "imagenet_r": Download((Archive(f"{HENDRYCKS}/imagenet-r.tar", "a61312130a589d0ca1a8fca1f2bd3337", IMAGENET_R),)),
+    "imagenet_v2": Download(
+        (Archive(f"{IMAGENET_V2}/imagenetv2-matched-frequency.tar.gz", holds=IMAGENET_V2_FOLDERS),)
+    ),
+    "imagenet_o": Download((Archive(f"{HENDRYCKS}/imagenet-o.tar", "86bd7a50c1c4074fb18fc5f219d6d50b", IMAGENET_O),)),
+    "cifar10h": Download(
+        (
+            Archive(f"{CIFAR10H}/cifar10h-probs.npy", "7b41f73eee90fdefc73bfc820ab29ba8", ("cifar10h-probs.npy",)),
+            Archive(f"{CIFAR10H}/cifar10h-counts.npy", holds=("cifar10h-counts.npy",)),
         )
     ),
     "cifar10_p": _drive("CIFAR-10-P", "cifar10_p"),

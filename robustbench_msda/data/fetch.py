@@ -138,15 +138,19 @@ def _benchmark(
         entry = _record(folder).get(archive.filename)
         if layout.lacking(folder, entry.brought if entry else archive.holds):
             path, news = _verified(archive, path, shown, pauses)
-            brought = _put(path, folder, layout, shown)
+            brought = _put(path, archive.filename, folder, layout, shown)
             _note(folder, news, archive.url, brought)
             arrived.append(news)
         path.unlink(missing_ok=True)
     return Fetched(folder, tuple(arrived))
 
 
-def _put(archive: Path, folder: Path, layout: Layout, shown: Shown) -> tuple[str, ...]:
-    """Return what an archive brought to the benchmark's ``folder``."""
+def _put(archive: Path, filename: str, folder: Path, layout: Layout, shown: Shown) -> tuple[str, ...]:
+    """Return what an archive brought to the benchmark's ``folder``; of a bare file, its own ``filename``."""
+    if filename in layout.tops:
+        folder.mkdir(parents=True, exist_ok=True)
+        settle(archive, folder / filename)
+        return (filename,)
     staged = archive.with_name(f"{archive.name}.unpacked")
     shutil.rmtree(staged, ignore_errors=True)
     try:

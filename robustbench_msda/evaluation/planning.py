@@ -106,7 +106,8 @@ def plan(
     lacking: dict[str, Sequence[str]] = {}
     for name, limit in chosen.items():
         benchmark = pick(table, name, f"benchmark of {dataset.name}")
-        setting = Setting(dataset, data_dir, torch.device(device), limit, batch_size, allow_partial)
+        kept = results.root / "adversarial"
+        setting = Setting(dataset, data_dir, torch.device(device), limit, batch_size, allow_partial, kept)
         asked = not isinstance(limits, int)
         if missing := benchmark.needs(setting) or (None if asked else benchmark.unasked(setting)):
             skipped[benchmark.name] = missing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -92,8 +93,9 @@ def do(task: Task, model: nn.Module, results: Results, advance: Callable[[int], 
         UserError: the answer cannot be kept.
     """
     began = time.perf_counter()
+    checks: Counter[str] = Counter()
     try:
-        predictions = predicted(task, model, advance)
+        predictions = predicted(task, model, advance, checks)
     except UserError as error:
         raise CellError(error) from error
     sidecar = Sidecar(
@@ -108,15 +110,27 @@ def do(task: Task, model: nn.Module, results: Results, advance: Callable[[int], 
         host=socket.gethostname(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={"robustbench_msda": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        checks=dict(checks),
     )
     results.write(task.world, predictions, sidecar)
 
 
-def predicted(task: Task, model: nn.Module, advance: Callable[[int], None]) -> Predictions:
-    """Return what ``model`` answers to the stimuli of ``task``, which are made ahead of it."""
-    stimuli = ahead(counted(task.benchmark.stimuli(task.cell, task.setting, model), advance))
+def predicted(task: Task, model: nn.Module, advance: Callable[[int], None], checks: Counter[str]) -> Predictions:
+    """Return what ``model`` answers to the stimuli of ``task``, which are made ahead of it.
+
+    Images that failed a check are counted in ``checks``, by its name.
+    """
+    made = task.benchmark.stimuli(task.cell, task.setting, model)
+    stimuli = ahead(counted(tallied(made, checks), advance))
     classes = len(task.setting.dataset.classes)
     return predict(model, stimuli, keep_logits=task.benchmark.keeps_logits, classes=classes)
+
+
+def tallied(batches: Iterable[Batch], checks: Counter[str]) -> Iterator[Batch]:
+    """Yield ``batches``, adding to ``checks`` how many of their images failed each."""
+    for batch in batches:
+        checks.update(batch.checks)
+        yield batch
 
 
 def counted(batches: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:

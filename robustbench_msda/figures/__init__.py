@@ -11,12 +11,15 @@ import pandas as pd
 from robustbench_msda.errors import pick
 from robustbench_msda.figures.attack import attack_curves
 from robustbench_msda.figures.calibration import calibration_by_severity
+from robustbench_msda.figures.confidence_recall import confidence_recall
 from robustbench_msda.figures.corruption import corruption_by_severity, corruption_heatmap
 from robustbench_msda.figures.drawing import Drawing
 from robustbench_msda.figures.perturbation import flips
 from robustbench_msda.figures.recall import recall_change
+from robustbench_msda.figures.recall_by_condition import recall_by_condition
 from robustbench_msda.figures.reliability import reliability
 from robustbench_msda.figures.style import style
+from robustbench_msda.figures.sweep import parameter_sweep
 from robustbench_msda.files import write_whole
 from robustbench_msda.results.aggregates import Absent, tidy
 
@@ -31,6 +34,9 @@ FIGURES: dict[str, Plot] = {
     "flips": flips,
     "attack_curves": attack_curves,
     "recall_change": recall_change,
+    "recall_by_condition": recall_by_condition,
+    "confidence_recall": confidence_recall,
+    "parameter_sweep": parameter_sweep,
     "reliability": reliability,
 }
 DPI = 150

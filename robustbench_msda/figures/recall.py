@@ -20,6 +20,7 @@ from robustbench_msda.results.aggregates import Absent, label_order, tidy_compar
 
 MOST_NAMED = 40
 PALE = 0.42
+NULL_MEANING = ": the median number and central 95 % over all splits of the networks into two sides of these sizes."
 # Width of a bold character, as a share of the axes.
 CHARACTER = 0.011
 
@@ -36,14 +37,16 @@ def recall_change(scores: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[Dr
     changes = frame[(frame["metric"] == "recall_change") & frame["value"].notna()]
     if changes.empty:
         raise Absent("no comparison with a baseline")
-    for _, group in changes.groupby(["dataset", "model", "baseline"], sort=True):
+    nulls = frame[frame["metric"] == "n_degraded_null_median"]
+    for _, group in changes.groupby(["dataset", "model", "baseline", "on"], sort=True):
         treatments = sorted(group["treatment"].unique(), key=label_order)
         if len(treatments) > MOST_LINES and group["subset"].nunique() <= MOST_NAMED:
             yield change_map(group, treatments)
             continue
         limits = common_limits(group)
         for treatment in treatments:
-            yield one_change(group[group["treatment"] == treatment], limits)
+            rows = group[group["treatment"] == treatment]
+            yield one_change(rows, limits, null_text(nulls, rows.iloc[0]))
 
 
 def common_limits(rows: pd.DataFrame) -> tuple[float, float]:
@@ -54,8 +57,26 @@ def common_limits(rows: pd.DataFrame) -> tuple[float, float]:
     return low - room, high + room
 
 
-def one_change(rows: pd.DataFrame, limits: tuple[float, float]) -> Drawing:
-    """Return the figure of one method, whose comparison rows are ``rows``."""
+def null_text(nulls: pd.DataFrame, row: pd.Series[float]) -> str:
+    """Return how many classes seed noise alone would degrade in the comparison of ``row``, or what that needs."""
+    pair = ("dataset", "model", "baseline", "treatment", "on")
+    own = nulls[np.logical_and.reduce([nulls[name] == row[name] for name in pair])]
+    if own.empty:
+        return ""
+    null = own.iloc[0]
+    if np.isnan(null["value"]):
+        return f"degraded by seed noise alone: {null['flags'].split('; ')[0] or 'not known'}"
+    ends = "" if np.isnan(null["low"]) else f" [{null['low']:.3g}, {null['high']:.3g}]"
+    return f"degraded by seed noise alone: {null['value']:.3g}{ends}"
+
+
+def stimuli_text(on: str) -> str:
+    """Return on what stimuli a comparison was made."""
+    return "the clean test set" if on == "clean" else on.replace(":", " ")
+
+
+def one_change(rows: pd.DataFrame, limits: tuple[float, float], null: str) -> Drawing:
+    """Return the figure of one method, whose comparison rows are ``rows``; ``null`` says what seed noise alone does."""
     ordered = rows.sort_values("value", ascending=False, kind="stable")
     first = ordered.iloc[0]
     dataset, model, baseline, treatment = (str(first[name]) for name in ("dataset", "model", "baseline", "treatment"))
@@ -65,18 +86,21 @@ def one_change(rows: pd.DataFrame, limits: tuple[float, float]) -> Drawing:
     draw_bars(axes, ordered)
     explain(figure, ordered)
     axes.set_ylim(*limits)
-    axes.set_title(f"{model} on {dataset} · {networks(first)}", color=FAINT)
+    on = stimuli_text(str(first["on"]))
+    where = dataset if first["on"] == "clean" else on
+    axes.set_title(" · ".join(filter(None, (f"{model} on {where}", networks(first), null))), color=FAINT)
     name_classes(axes, list(ordered["subset"]))
     name_extremes(axes, ordered)
     last = ordered.iloc[-1]
     extremes = f"highest {named(first)}, lowest {named(last)}"
     return Drawing(
-        name=file_name("recall_change", dataset, model, treatment, "vs", baseline),
-        title=f"Recall change of {treatment} against {baseline}: {model} on {dataset}",
+        name=file_name("recall_change", where, model, treatment, "vs", baseline),
+        title=f"Recall change of {treatment} against {baseline}: {model} on {where}",
         caption=(
-            f"Change of the recall of every class on the clean test set in percentage points, of {model} on {dataset}, "
+            f"Change of the recall of every class on {on} in percentage points, of {model} on {dataset}, "
             f"averaged over networks first ({networks(first)}): {told}; {extremes}. Thin lines: range over "
             "the networks of the method. Pale: not significant at 5 % after Benjamini–Hochberg."
+            + (f" {null[0].upper()}{null[1:]}{NULL_MEANING if '[' in null else '.'}" if null else "")
         ),
         alt=f"Bars of the recall change of {len(ordered)} classes, sorted: {told}; {extremes} percentage points.",
         figure=figure,

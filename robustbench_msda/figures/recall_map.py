@@ -23,12 +23,14 @@ def change_map(rows: pd.DataFrame, treatments: Sequence[str]) -> Drawing:
     draw_changes(figure.subplots(), rows, treatments, classes)
     lowest = rows.sort_values("value", kind="stable").iloc[0]
     fallen = (rows["value"] < 0).groupby(rows["treatment"]).sum()
+    on = str(rows["on"].iloc[0])
+    where, stimuli = (dataset, "the clean test set") if on == "clean" else (on.replace(":", " "), on.replace(":", " "))
     networks = f"n={rows['seeds_treatment'].max():g} against {rows['seeds_baseline'].max():g} networks"
     return Drawing(
-        name=file_name("recall_change", dataset, model, "all", "vs", baseline),
-        title=f"Recall change of {len(treatments)} methods against {baseline}: {model} on {dataset}",
+        name=file_name("recall_change", where, model, "all", "vs", baseline),
+        title=f"Recall change of {len(treatments)} methods against {baseline}: {model} on {where}",
         caption=(
-            f"Change of the recall of every class on the clean test set in percentage points, of {model} on {dataset}, "
+            f"Change of the recall of every class on {stimuli} in percentage points, of {model} on {dataset}, "
             f"averaged over networks first ({networks}). Bold: significant at 5 % after Benjamini–Hochberg. "
             "The methods are those of the rows, the colour scale is the same both ways."
         ),

@@ -17,7 +17,7 @@ WHO = ["dataset", "model", "label"]
 FOR_VALIDATION = {*EXTRA, *FOUR}
 STANDS_FOR = {made: real for real, made in STAND_INS.items()}
 
-COMPARISON_TEXT = ("dataset", "model", "baseline", "treatment", "metric", "subset", "flags")
+COMPARISON_TEXT = ("dataset", "model", "baseline", "treatment", "metric", "subset", "flags", "on")
 COMPARISON_NUMBERS = ("value", "low", "high", "seed_low", "seed_high", "p", "q", "n", "spread")
 COMPARISON_SEEDS = ("seeds_baseline", "seeds_treatment")
 
@@ -101,6 +101,7 @@ def tidy_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
     frame = comparison.reindex(columns=[*COMPARISON_TEXT, *COMPARISON_NUMBERS, *COMPARISON_SEEDS, "significant"])
     for name in COMPARISON_TEXT:
         frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+    frame["on"] = frame["on"].replace("", "clean")
     for name in (*COMPARISON_NUMBERS, *COMPARISON_SEEDS):
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
     frame["significant"] = frame["significant"].astype(str).str.lower().isin(["yes", "true"])

@@ -108,6 +108,8 @@ class Sidecar(BaseModel):
     host: str
     created: str
     versions: dict[str, str]
+    # How many images failed a check of how they were made, by its name: see ``Batch``.
+    checks: dict[str, int] = {}
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,20 @@ import pandas as pd
 from robustbench_msda.errors import pick
 from robustbench_msda.files import write_text
 from robustbench_msda.results.aggregates import Absent, tidy
+from robustbench_msda.tables.attack import attack_suites, attacks
+from robustbench_msda.tables.calibration import calibration
+from robustbench_msda.tables.class_confidence import class_confidence
+from robustbench_msda.tables.confusion_flow import confusion_flow
 from robustbench_msda.tables.cost import training_cost
 from robustbench_msda.tables.csv import to_csv
 from robustbench_msda.tables.dependency import class_dependency, classes
+from robustbench_msda.tables.dependency_by_condition import by_condition
+from robustbench_msda.tables.intervals import with_intervals
 from robustbench_msda.tables.latex import to_latex
 from robustbench_msda.tables.markdown import to_markdown
 from robustbench_msda.tables.perturbation import perturbations
-from robustbench_msda.tables.robustness import attacks, corruptions, overview
-from robustbench_msda.tables.values import TableData
+from robustbench_msda.tables.robustness import corruptions, overview
+from robustbench_msda.tables.values import Spread, TableData
 
 __all__ = ["FORMATS", "TABLES", "BuiltTables", "TableData", "build_tables"]
 
@@ -29,8 +35,13 @@ TABLES: dict[str, Table] = {
     "corruptions": corruptions,
     "perturbations": perturbations,
     "attacks": attacks,
+    "attack_suites": attack_suites,
     "class_dependency": class_dependency,
+    "dependency_by_condition": by_condition,
+    "class_confidence": class_confidence,
+    "confusion_flow": confusion_flow,
     "classes": classes,
+    "calibration": calibration,
     "training_cost": training_cost,
 }
 
@@ -47,7 +58,11 @@ class BuiltTables:
 
 
 def build_tables(
-    scores: pd.DataFrame, comparison: pd.DataFrame, out: Path, names: Sequence[str] | None = None
+    scores: pd.DataFrame,
+    comparison: pd.DataFrame,
+    out: Path,
+    names: Sequence[str] | None = None,
+    spread: Spread = "deviation",
 ) -> BuiltTables:
     """Write the tables ``names``, all of them for None, to ``<out>/tables/<name>.csv``, ``.tex`` and ``.md``.
 
@@ -56,6 +71,7 @@ def build_tables(
         comparison: the rows of a comparison, possibly none.
         out: the folder of the report.
         names: of ``TABLES``.
+        spread: what stands behind means over networks: their standard deviation, or a 95 % interval.
 
     Returns:
         The tables that the scores have rows for; the others with the reason.
@@ -71,6 +87,7 @@ def build_tables(
             built.append(pick(TABLES, name, "table")(rows, comparison))
         except Absent as reason:
             skipped[name] = str(reason)
+    built = [with_intervals(table) for table in built] if spread == "interval" else built
     for table in built:
         for suffix, text in FORMATS.items():
             path = out / "tables" / f"{table.name}.{suffix}"

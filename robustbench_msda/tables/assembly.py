@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from scipy.special import stdtrit
 
-from robustbench_msda.results.aggregates import flag_texts, label_order, means_by
+from robustbench_msda.results.aggregates import Mean, flag_texts, label_order, means_by
 from robustbench_msda.tables.values import Column, Estimate, Row, Value, usual_n
+
+# What stands behind a mean over several networks, and behind the value of one.
+DEVIATION = "± standard deviation (ddof 1)"
+NO_SPREAD = "without a spread"
 
 # The group a row stands in, then what leads the row: its augmentation or class.
 Key = tuple[str, ...]
@@ -29,7 +35,18 @@ def filled(column: Column, rows: pd.DataFrame, by: Sequence[str]) -> Filled:
 
 def means(rows: pd.DataFrame, by: Sequence[str]) -> dict[Key, Value]:
     """Return the mean over networks of ``rows``, with its spread and n, for every group of the columns ``by``."""
-    return {key: Estimate(*mean) for key, mean in means_by(rows, by).items()}
+    singles = rows.groupby(list(by), sort=False)[["low", "high"]].first()
+    singles.index = singles.index.to_flat_index()
+    own = {tuple(map(str, key)): ends for key, ends in zip(singles.index, singles.to_numpy(), strict=True)}
+    return {key: Estimate(*mean, *ends_of(mean, *own[key])) for key, mean in means_by(rows, by).items()}
+
+
+def ends_of(mean: Mean, low: float, high: float) -> tuple[float, float]:
+    """Return the 95 % interval of a mean over networks, Student's t; of a single one its own, ``low`` to ``high``."""
+    if mean.n < 2:
+        return low, high
+    half = float(stdtrit(mean.n - 1, 0.975)) * mean.spread / math.sqrt(mean.n)
+    return mean.mean - half, mean.mean + half
 
 
 def assembled(
@@ -55,8 +72,8 @@ def spread_sentence(columns: Sequence[Filled]) -> str:
     }
     others = ", unless a cell names another n" if len(numbers - {0}) > 1 else ""
     if n == 1:
-        return f"Values of one network each (n=1), without a spread{others}."
-    return f"Mean ± standard deviation (ddof 1) over n={n} networks (seeds){others}."
+        return f"Values of one network each (n=1), {NO_SPREAD}{others}."
+    return f"Mean {DEVIATION} over n={n} networks (seeds){others}."
 
 
 def images_sentence(rows: pd.DataFrame) -> str:

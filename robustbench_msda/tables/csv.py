@@ -14,13 +14,16 @@ PARTS: dict[Format, dict[str, str]] = {
     "distance": {"": "mean", "_std": "spread", "_n": "n"},
     "quantity": {"": "mean", "_std": "spread", "_n": "n"},
     "millions": {"": "mean", "_n": "n"},
+    "precise": {"": "mean", "_std": "spread", "_n": "n"},
     "count": {"": "mean"},
+    "count_interval": {"": "mean", "_low": "low", "_high": "high"},
     "probability": {"": "mean"},
+    "correlation": {"": "mean", "_n": "n", "_mark": "mark"},
 }
 
 
 def to_csv(table: TableData) -> str:
-    """Return ``table`` as CSV: of every mean the fraction, its standard deviation (``_std``) and its n (``_n``)."""
+    """Return ``table`` as CSV: of every mean the fraction, its deviation (``_std``) or interval, and n (``_n``)."""
     rows = []
     for row in table.rows:
         written: dict[str, object] = dict(zip(table.group_names, row.group, strict=True))
@@ -35,5 +38,7 @@ def fields(value: Value, column: Column) -> dict[str, object]:
     if column.format == "text":
         return {column.key: value}
     names = PARTS[column.format]
+    if column.spread == "interval" and "_std" in names:
+        names = {suffix: part for suffix, part in names.items() if suffix != "_std"} | {"_low": "low", "_high": "high"}
     known = value if isinstance(value, Estimate) else None
     return {column.key + suffix: getattr(known, attribute, None) for suffix, attribute in names.items()}

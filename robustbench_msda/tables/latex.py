@@ -27,6 +27,8 @@ ESCAPES = {
     "–": "--",
     "Δ": r"$\Delta$",
     "ε": r"$\varepsilon$",
+    "∞": r"$\infty$",
+    "†": r"\textdagger{}",
     '"': "''",
     "\n": " ",
     # At the start of a line these would be arguments of the line break above.

@@ -1,4 +1,4 @@
-"""Tables of errors: at a glance, under corruption, under attack."""
+"""Tables of errors: at a glance, and under corruption."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import pandas as pd
 
 from robustbench_msda.results.aggregates import (
     WHO,
-    Absent,
     complete_rows,
     family_of,
     ordered_corruptions,
-    ordered_levels,
     pick_rows,
     tidy,
-    white_box,
 )
 from robustbench_msda.results.normalised import MEANS, normalised_sentence, normalised_title
 from robustbench_msda.tables.assembly import (
@@ -28,11 +25,11 @@ from robustbench_msda.tables.assembly import (
     spread_sentence,
     told_flags,
 )
+from robustbench_msda.tables.attack import AUGMENTATION, attack_columns, attack_flags
 from robustbench_msda.tables.dependency import dependency_columns
+from robustbench_msda.tables.natural import natural_columns, natural_sentence
 from robustbench_msda.tables.values import Column, TableData
 
-AUGMENTATION = Column("augmentation", "Augmentation")
-SHOWN_EPSILON = "8/255"
 ERROR = "Error (%)"
 SHORT = {
     "elastic_transform": "elastic",
@@ -61,14 +58,17 @@ def overview(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:
     frame = tidy(scores)
     clean = filled(Column("error", "clean", "share", ERROR), pick_rows(frame, "error", "clean"), WHO)
     corrupted, flips = (complete_rows(frame, name) for name in ("mean_corruption_error", "mean_flip_probability"))
-    columns = [clean, *kind_columns(corrupted, ERROR), *attack_columns(frame), *kind_columns(flips, FLIPS)]
+    columns = [clean, *kind_columns(corrupted, ERROR), *attack_columns(frame, ERROR)]
+    columns += [*natural_columns(frame, ERROR), *kind_columns(flips, FLIPS)]
     columns += calibration_columns(frame)
     dependency = dependency_columns(comparison)
     caption = sentences(
         "Errors on the clean test set, as the mean over corruptions and their severities, and under white-box attack; "
         "root mean square (RMS) calibration error on the clean test set.",
+        natural_sentence(frame),
         FLIP_SENTENCE if len(flips) else "",
         told_flags(pd.concat([corrupted, flips])),
+        attack_flags(frame),
         spread_sentence(columns),
         images_sentence(frame),
         DEPENDENCY_SENTENCE if dependency else "",
@@ -89,24 +89,6 @@ def kind_columns(rows: pd.DataFrame, span: str) -> Iterator[Filled]:
 def benchmark_kind(benchmark: str) -> str:
     """Return how the names of one kind of benchmark end, whatever the data set, else ``benchmark`` itself."""
     return next((kind for kind in KINDS if benchmark.endswith(f"_{kind}")), benchmark)
-
-
-def attack_columns(frame: pd.DataFrame) -> Iterator[Filled]:
-    """Yield the error under every white-box attack at ε = 8/255, or at the largest ε it was run at."""
-    try:
-        errors = white_box(frame)
-    except Absent:
-        return
-    for name in errors["benchmark"].unique():
-        rows = errors[errors["benchmark"] == name]
-        level = SHOWN_EPSILON if (rows["level"] == SHOWN_EPSILON).any() else ordered_levels(rows["level"])[-1]
-        column = Column(f"error:{name}:{level}", f"{attack_title(name)}, ε = {level}", "share", ERROR)
-        yield filled(column, rows[rows["level"] == level], WHO)
-
-
-def attack_title(benchmark: str) -> str:
-    """Return how an attack benchmark is printed."""
-    return benchmark.upper() if len(benchmark) <= 4 else benchmark
 
 
 def calibration_columns(frame: pd.DataFrame) -> Iterator[Filled]:
@@ -150,29 +132,3 @@ def short_corruption(name: str) -> str:
     """Return how a corruption is printed below the name of its family: ``gaussian`` below noise."""
     family = family_of(name)
     return SHORT.get(name, name.removesuffix(f"_{family}").replace("_", " "))
-
-
-def attacks(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:  # noqa: ARG001
-    """Return the error under every white-box attack at every ε.
-
-    Raises:
-        Absent: no attack was scored.
-    """
-    errors = white_box(tidy(scores))
-    columns = []
-    for name in errors["benchmark"].unique():
-        rows = errors[errors["benchmark"] == name]
-        for level in ordered_levels(rows["level"]):
-            column = Column(f"error:{name}:{level}", f"ε = {level}", "share", attack_title(name))
-            columns.append(filled(column, rows[rows["level"] == level], WHO))
-    header, rows = assembled(AUGMENTATION, columns, by_label(columns))
-    texts = errors[["benchmark", "condition"]].drop_duplicates()
-    told = [f"{attack_title(name)}: {text}" for name, text in zip(texts["benchmark"], texts["condition"], strict=True)]
-    caption = sentences(
-        "Error (%) under white-box attacks on the test images; an image that is wrong without attack counts as wrong.",
-        "; ".join(told) + ".",
-        "ε in units of the pixel range [0, 1].",
-        spread_sentence(columns),
-        images_sentence(errors),
-    )
-    return TableData("attacks", "Error under attack", caption, header, rows)

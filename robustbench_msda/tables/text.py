@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 from robustbench_msda.tables.values import Column, Estimate, TableData, Value, usual_n
 
@@ -33,21 +35,48 @@ def value_texts(table: TableData) -> list[list[str]]:
 
 def number_text(value: Estimate, column: Column) -> str:
     """Return the number of ``value``, with its spread or interval where it has one."""
-    if column.format == "count":
-        return f"{value.mean:.10g}".replace("-", MINUS)
-    if column.format == "probability":
-        return "< 0.001" if value.mean < 0.001 else f"{value.mean:.3f}"
-    if column.format == "distance":
-        return f"{value.mean:.2f}{spread_text(value, 1)}"
+    if column.spread == "interval":
+        return interval_text(value, column)
+    if column.format in BARE:
+        return BARE[column.format](value.mean)
+    if column.format == "count_interval":
+        return bare_count(value.mean) + ends_text(value, bare_count)
+    if column.format == "change_interval" and not math.isnan(value.low):
+        return signed(value.mean) + ends_text(value, signed)
     if column.format == "quantity":
         return three_digits(value.mean) + ("" if math.isnan(value.spread) else f" ± {value.spread:.2g}")
-    if column.format == "millions":
-        return three_digits(value.mean / 1e6)
-    if column.format == "share":
-        return hundred(value.mean) + spread_text(value)
-    if column.format == "change_interval" and not math.isnan(value.low):
-        return f"{signed(value.mean)} [{signed(value.low)}, {signed(value.high)}]"
-    return signed(value.mean) + spread_text(value)
+    if column.format in DECIMALS:
+        digits = DECIMALS[column.format]
+        return decimals(value.mean, digits) + ("" if math.isnan(value.spread) else f" ± {value.spread:.{digits}f}")
+    return (hundred if column.format == "share" else signed)(value.mean) + spread_text(value)
+
+
+def interval_text(value: Estimate, column: Column) -> str:
+    """Return the number of ``value`` and its interval, where it has one."""
+    plain = replace(column, spread="deviation")
+    return number_text(Estimate(value.mean), plain) + (
+        "" if column.format in BARE else ends_text(value, lambda end: number_text(Estimate(end), plain))
+    )
+
+
+def ends_text(value: Estimate, written: Callable[[float], str]) -> str:
+    """Return the interval of ``value`` with each end ``written``, or nothing where it has none."""
+    return "" if math.isnan(value.low) else f" [{written(value.low)}, {written(value.high)}]"
+
+
+def bare_count(number: float) -> str:
+    """Return a count, or a median of counts, as it is."""
+    return f"{number:.10g}".replace("-", MINUS)
+
+
+def decimals(number: float, digits: int) -> str:
+    """Return ``number`` with so many decimals; what rounds to zero has no sign."""
+    return f"{round(number, digits) or 0.0:.{digits}f}".replace("-", MINUS)
+
+
+def correlation(number: float) -> str:
+    """Return a correlation with two decimals and its sign."""
+    return ("+" if round(number, 2) > 0 else "") + decimals(number, 2)
 
 
 def three_digits(number: float) -> str:
@@ -66,15 +95,25 @@ def signed(change: float) -> str:
     return f"+{text}" if change > 0 and float(text) > 0 else text
 
 
-def spread_text(value: Estimate, scale: float = 100) -> str:
-    """Return the spread of ``value`` times ``scale``, or nothing where it has none."""
-    return "" if math.isnan(value.spread) else f" ± {scale * value.spread:.2f}"
+def spread_text(value: Estimate) -> str:
+    """Return the spread of ``value`` times 100, or nothing where it has none."""
+    return "" if math.isnan(value.spread) else f" ± {100 * value.spread:.2f}"
 
 
 def number_of_networks(value: Estimate, column: Column, usual_n: int) -> str:
     """Return the n of ``value`` where the caption names another."""
     unusual = column.over == "networks" and value.n not in (0, usual_n)
     return f" (n={value.n})" if unusual else ""
+
+
+# Numbers that have neither spread nor interval, and the decimals of those that are printed as they are.
+BARE: dict[str, Callable[[float], str]] = {
+    "count": bare_count,
+    "probability": lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}",
+    "millions": lambda number: three_digits(number / 1e6),
+    "correlation": correlation,
+}
+DECIMALS = {"distance": 2, "precise": 3}
 
 
 def caption_text(table: TableData) -> str:

@@ -9,9 +9,21 @@ from typing import Literal
 
 # text; share: error or accuracy, printed in percent; change: signed, in percentage points; change_interval: the same
 # with its interval instead of a spread; distance: two decimals, no percent; quantity: three digits of anything;
-# millions: the same of a millionth, exact and without a spread; count; probability.
+# millions: the same of a millionth, exact and without a spread; precise: three decimals, no percent; count;
+# count_interval: the same with its interval; probability; correlation: signed, two decimals.
 Format = Literal[
-    "text", "share", "change", "change_interval", "distance", "quantity", "millions", "count", "probability"
+    "text",
+    "share",
+    "change",
+    "change_interval",
+    "distance",
+    "quantity",
+    "millions",
+    "precise",
+    "count",
+    "count_interval",
+    "probability",
+    "correlation",
 ]
 
 
@@ -37,6 +49,7 @@ class Estimate:
 
 
 Value = str | Estimate | None
+Spread = Literal["deviation", "interval"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ class Column:
         format: how its values are printed.
         span: a header above its own, shared with its neighbours.
         over: what ``n`` counts: where it counts networks, an unusual n is printed beside the number.
+        spread: what is printed behind a mean over networks.
     """
 
     key: str
@@ -56,6 +70,7 @@ class Column:
     format: Format = "text"
     span: str = ""
     over: Literal["networks", "classes"] = "networks"
+    spread: Spread = "deviation"
 
 
 @dataclass(frozen=True)

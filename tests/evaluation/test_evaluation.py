@@ -183,7 +183,7 @@ def test_pgd_is_no_weaker_than_its_own_start() -> None:
     model = network(fresh_checkpoint(), "cpu")
     losses = []
     for attack in ("pgd(steps=1, rel_stepsize=0.0001)", "pgd(steps=10, rel_stepsize=0.25)"):
-        benchmark = WhiteBox("pgd", attack)
+        benchmark = WhiteBox("pgd", (attack,))
         (batch,) = benchmark.stimuli(Cell("", "pgd", attack, "8/255"), setting, model)
         losses.append(float(torch.nn.functional.cross_entropy(model(batch.images), batch.targets)))
     assert losses[1] > losses[0] + 0.01

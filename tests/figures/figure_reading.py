@@ -13,6 +13,7 @@ from synthetic_scores import comparison_frame, scores_frame
 
 from robustbench_msda.figures import FIGURES
 from robustbench_msda.figures.drawing import Drawing
+from robustbench_msda.results.aggregates import Absent
 
 SCORES = scores_frame()
 COMPARISON = comparison_frame(SCORES)
@@ -21,7 +22,12 @@ NOTHING = pd.DataFrame()
 
 
 def drawings(name: str, scores: pd.DataFrame = SCORES, comparison: pd.DataFrame = COMPARISON) -> list[Drawing]:
-    return list(FIGURES[name](scores, comparison))
+    try:
+        return list(FIGURES[name](scores, comparison))
+    except Absent:
+        # Few scores hold one method at several values of a parameter.
+        assert name == "parameter_sweep"
+        return []
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:

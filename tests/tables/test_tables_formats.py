@@ -33,24 +33,32 @@ def test_markdown_prints_percent_of_what_the_csv_holds() -> None:
         assert row[-1] == f"{100 * mean:.2f} ± {100 * spread:.2f}"
 
 
-@pytest.mark.parametrize("name", TABLES)
+# All but the one whose rows are of training, and the one of several attacks (see test_tables_attacks).
+SCORED = [name for name in TABLES if name not in ("training_cost", "attack_suites")]
+# Tables whose spreads are over classes, and what they say of networks.
+OVER_CLASSES = ("dependency_by_condition", "class_confidence", "confusion_flow")
+BOTH_SIDES = "Averaged over n={n} against {n} networks (seeds) of the method and the baseline."
+
+
+@pytest.mark.parametrize("name", SCORED)
 def test_captions_say_n_spread_images_and_where(name: str) -> None:
     table = TABLES[name](SCORES, COMPARISON)
-    assert "Mean ± standard deviation (ddof 1) over n=2 networks (seeds)." in table.caption
+    over = "Mean ± standard deviation (ddof 1) over n=2 networks (seeds)."
+    assert (BOTH_SIDES.format(n=2) if name in OVER_CLASSES else over) in table.caption
     assert re.search(r"(Test images|Videos): digits (1,000|400) \(", table.caption)
     assert "dataset digits · model small_cnn" in to_markdown(table).replace("\\", "")
-    assert ("8 of 15 corruptions" in table.caption) == (name in ("overview", "corruptions"))
+    assert ("8 of 15 corruptions" in table.caption) == (name in ("overview", "corruptions", "calibration"))
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", SCORED)
 def test_single_seeds_print_no_spread_but_their_n(name: str) -> None:
     scores = scores_frame(seeds=1)
     table = TABLES[name](scores, comparison_frame(scores))
-    assert "(n=1), without a spread" in table.caption
+    assert (BOTH_SIDES.format(n=1) if name in OVER_CLASSES else "(n=1), without a spread") in table.caption
     header, _, *rows = pipe_rows(to_markdown(table))
     for row in rows:
         for title, text in zip(header, row, strict=True):
-            assert "±" not in text or title in ("ΔR_DC (pp)", "ΔR_IC (pp)")
+            assert "±" not in text or re.search(r"Δ[RC]_[DI]C \(pp\)$", title)
 
 
 def test_a_mean_over_another_number_of_networks_says_so() -> None:
@@ -65,7 +73,7 @@ def test_a_mean_over_another_number_of_networks_says_so() -> None:
 def test_names_with_markup_are_escaped_everywhere() -> None:
     scores = scores_frame(("vanilla", *SPECIAL), classes=(*SPECIAL, *CLASSES), dataset="d_1 & <e>")
     comparison = comparison_frame(scores)
-    for name in TABLES:
+    for name in SCORED:
         table = TABLES[name](scores, comparison)
         texts = {row.values[0] for row in table.rows}
         markdown = pipe_rows(to_markdown(table))
@@ -82,7 +90,7 @@ def test_names_with_markup_are_escaped_everywhere() -> None:
         )
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", SCORED)
 def test_latex_tabulars_have_as_many_cells_as_columns(name: str) -> None:
     latex = to_latex(TABLES[name](SCORES, COMPARISON))
     assert "multirow" not in latex
@@ -90,8 +98,10 @@ def test_latex_tabulars_have_as_many_cells_as_columns(name: str) -> None:
     panels = re.split(r"\\begin\{tabular\}", latex)[1:]
     for layout, panel in zip(layouts, panels, strict=True):
         assert set(tabular_rows(panel)) == {len(layout)}
-    numbers = sum(len(layout) for layout in layouts) - len(layouts)
-    assert numbers == len(TABLES[name](SCORES, COMPARISON).columns) - 1
+    columns = TABLES[name](SCORES, COMPARISON).columns
+    # Leading text is repeated in every panel.
+    lead = next(k for k, column in enumerate(columns) if column.format != "text")
+    assert sum(len(layout) - lead for layout in layouts) == len(columns) - lead
 
 
 def test_long_tables_break_across_pages() -> None:
@@ -128,6 +138,12 @@ def test_panels_hold_every_column_once_and_fit_the_line(columns: list[tuple[str,
         (Estimate(3.14159, float("nan"), 1), "distance", "3.14 (n=1)"),
         (Estimate(24), "count", "24"),
         (Estimate(4.5), "count", "4.5"),
+        (Estimate(4.5, low=1, high=9), "count_interval", "4.5 [1, 9]"),
+        (Estimate(4.5), "count_interval", "4.5"),
+        (Estimate(-0.5049), "correlation", "−0.50"),
+        (Estimate(0.9), "correlation", "+0.90"),
+        (Estimate(-0.001), "correlation", "0.00"),
+        (Estimate(0.58649, 0.0151, 2), "precise", "0.586 ± 0.015"),
         (Estimate(0.0004), "probability", "< 0.001"),
         (Estimate(0.04567), "probability", "0.046"),
         (Estimate(float("nan"), 0.1, 2), "share", "–"),

@@ -38,7 +38,11 @@ def test_every_number_of_the_overview_equals_pandas() -> None:
 
 def test_the_overview_counts_degraded_classes_as_a_loop_does() -> None:
     table = csv("overview").set_index("augmentation")
-    counts = SCORES[SCORES.metric == "correct_count"].groupby(["augmentation", "subset"])["value"].sum()
+    counts = (
+        SCORES[(SCORES.metric == "correct_count") & (SCORES.benchmark == "clean")]
+        .groupby(["augmentation", "subset"])["value"]
+        .sum()
+    )
     for augmentation in AUGMENTATIONS[1:]:
         falls = [counts[augmentation, name] - counts["vanilla", name] for name in CLASSES]
         degraded = [fall / 200 for fall in falls if fall < 0]
@@ -65,7 +69,8 @@ def test_attacks_have_a_column_for_every_epsilon_in_order() -> None:
     table = csv("attacks")
     expected = [f"error:{name}:{k}/255" for name in ("fgsm", "pgd") for k in (1, 2, 4, 8)]
     assert [column for column in table if re.fullmatch(r"error:\w+:\d/255", column)] == expected
-    pgd = SCORES[(SCORES.benchmark == "pgd") & (SCORES.level == "2/255")].groupby("augmentation")["value"].mean()
+    errors = SCORES[SCORES.metric == "error"]
+    pgd = errors[(errors.benchmark == "pgd") & (errors.level == "2/255")].groupby("augmentation")["value"].mean()
     assert table.set_index("augmentation")["error:pgd:2/255"].to_dict() == pytest.approx(pgd.to_dict())
 
 
@@ -123,21 +128,28 @@ def test_the_null_is_printed_with_its_p_where_it_was_computed() -> None:
     rows = pipe_rows(to_markdown(TABLES["class_dependency"](SCORES, comparison)))
     row = dict(zip(rows[0], rows[3], strict=True))
     assert (row["null"], row["p"]) == ("4", "0.031")
-    assert "the median of N_DC, and p the chance" in TABLES["class_dependency"](SCORES, comparison).caption
+    assert (
+        "the median of N_DC [its central 95 %], and p the chance"
+        in TABLES["class_dependency"](SCORES, comparison).caption
+    )
     assert "No null of N_DC: needs 4 seeds a side." in TABLES["class_dependency"](SCORES, COMPARISON).caption
 
 
 def test_what_was_not_scored_is_skipped_and_said(tmp_path: Path) -> None:
     built = build_tables(SCORES[SCORES.benchmark == "clean"], NOTHING, tmp_path)
-    assert [table.name for table in built.tables] == ["overview", "classes"]
+    assert [table.name for table in built.tables] == ["overview", "classes", "calibration"]
     assert built.skipped == {
         "corruptions": "no rows of corruption_error",
         "perturbations": "no rows of flip_probability",
         "attacks": "no rows of error under an attack",
         "class_dependency": "no comparison with a baseline",
+        "dependency_by_condition": "no comparison with a baseline",
+        "class_confidence": "no comparison of confidence with a baseline",
+        "confusion_flow": "no degraded class whose confusion_count was scored",
+        "training_cost": "no rows of epoch_seconds",
     }
     assert [path.name for path in built.paths] == [
-        f"{name}.{suffix}" for name in ("overview", "classes") for suffix in ("csv", "tex", "md")
+        f"{name}.{suffix}" for name in ("overview", "classes", "calibration") for suffix in ("csv", "tex", "md")
     ]
     assert all(path.stat().st_size for path in built.paths)
     assert list(csv("overview", SCORES[SCORES.benchmark == "clean"], NOTHING))[3:] == [
