@@ -55,7 +55,10 @@ def condition_map(found: Sequence[ConditionChange], networks: str) -> Drawing:
         ]
     )
     figure = new_figure(f"Recall by condition, {treatment} against {baseline}", 1.5 + 0.24 * len(names))
-    draw_changes(figure.subplots(), rows, names, classes)
+    axes = figure.subplots()
+    draw_changes(axes, rows, names, classes)
+    # The names of conditions take room that the classes' would need.
+    axes.set_xticks(axes.get_xticks(), classes, rotation=90, ha="center", va="bottom", rotation_mode="default")
     fallen = [each.dependency.degraded.n for each in found]
     return Drawing(
         name=file_name("recall_by_condition", dataset, model, treatment, "vs", baseline),

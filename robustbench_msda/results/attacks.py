@@ -85,5 +85,5 @@ def told_attack_flags(rows: pd.DataFrame) -> str:
 def of_attack(attack: str, flagged: pd.DataFrame, rows: pd.DataFrame) -> str:
     """Return at which ε rows of ``attack`` are ``flagged``, of all its ``rows``."""
     levels = ordered_levels(flagged["level"])
-    everywhere = len(levels) == rows[rows["condition"] == attack]["level"].nunique()
+    everywhere = 1 < len(levels) == rows[rows["condition"] == attack]["level"].nunique()
     return f"{attack_name(attack)} at {'every ε' if everywhere else 'ε = ' + ', '.join(levels)}"

@@ -21,11 +21,11 @@ pytestmark = pytest.mark.extras
 LOCAL = {"cluster": "local"}
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_a_study_of_jobs_leaves_the_same_bytes(tmp_path: Path, by_local_processes: dict[str, bytes]) -> None:
     study = begin(tmp_path, "--engine=slurm", "--engine-option=cluster=local")
     try:
-        _, told = study.communicate(timeout=700)
+        _, told = study.communicate(timeout=1200)
     finally:
         end({study.pid} if study.poll() is None else ())
         study.communicate()
