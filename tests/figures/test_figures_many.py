@@ -81,7 +81,8 @@ def test_all_figures_of_many_methods_are_written_without_a_warning(frame: pd.Dat
     from robustbench_msda.figures import build_figures
 
     built = build_figures(frame, comparison_frame(frame), tmp_path)
-    assert built.skipped == {}
+    # Twenty heat maps would be too many, and no method has three values of a parameter.
+    assert set(built.skipped) == {"recall_by_condition", "parameter_sweep"}
     assert {path.name.partition(".")[0] for path in built.paths} == set(FIGURES)
 
 
