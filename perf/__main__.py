@@ -7,7 +7,7 @@ import io
 import sys
 from pathlib import Path
 
-from perf import corruptions, epochs, evaluation, memory, pictures, training
+from perf import attacks, corruptions, epochs, evaluation, memory, pictures, training
 from perf.measure import use_one_core
 from robustbench_msda.files import write_text
 from robustbench_msda.provenance import machine
@@ -21,6 +21,7 @@ PARTS = {
     "training": training,
     "epochs": epochs,
     "pictures": pictures,
+    "attacks": attacks,
 }
 
 

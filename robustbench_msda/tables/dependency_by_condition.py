@@ -16,7 +16,7 @@ CAPTION = (
     "N_DC: classes whose recall under the condition, averaged over networks (and severities) first, falls below that "
     "of the baseline, of all classes with images there; ΔR_DC: the mean fall of these classes in percentage points ± "
     "their standard deviation (ddof 0); worst: the class that loses most. An attack is made on each network itself. "
-    "Seed noise alone degrades about half of the classes: `compare --on` tests a condition."
+    "Seed noise alone degrades about half of the classes: the command compare tests a condition."
 )
 
 

@@ -9,6 +9,8 @@ from robustbench_msda.tables.text import caption_text, group_text, value_texts
 from robustbench_msda.tables.values import Column, TableData
 
 LONGEST = 40
+# Lines of all panels together that a page has room for.
+PAGE = 75
 # What \footnotesize fits on a line of the usual conference styles, in characters.
 WIDEST = 100
 GAP = 2
@@ -27,6 +29,7 @@ ESCAPES = {
     "–": "--",
     "Δ": r"$\Delta$",
     "ε": r"$\varepsilon$",
+    "ρ": r"$\rho$",
     "∞": r"$\infty$",
     "†": r"\textdagger{}",
     '"': "''",
@@ -44,7 +47,7 @@ def to_latex(table: TableData) -> str:
     texts = value_texts(table)
     panels = [panel_lines(table, texts, panel) for panel in column_panels(table.columns, texts)]
     caption = [rf"\caption{{{escaped(caption_text(table))}}}", rf"\label{{tab:{table.name}}}"]
-    long = len(table.rows) > LONGEST
+    long = len(table.rows) > LONGEST or sum(len(header) + len(rows) for _, header, rows in panels) > PAGE
     body = long_lines(caption, panels) if long else float_lines(caption, panels)
     packages = "booktabs,longtable" if long else "booktabs"
     return "\n".join([rf"% \usepackage{{{packages}}}", *body]) + "\n"

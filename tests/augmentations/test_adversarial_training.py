@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_msda.attacks import parse
+from robustbench_msda.attacks.base import perform
 from robustbench_msda.augmentations.adversarial_training import AdversarialTraining
 from robustbench_msda.records import Batch
 from robustbench_msda.streams import stream
@@ -59,7 +60,8 @@ def test_the_attack_is_foolboxs_from_the_same_start(model: nn.Module, batch: Bat
     direction = torch.rand(batch.images.shape, generator=torch.Generator().manual_seed(2)) * 2 - 1
     ours = AdversarialTraining(0.03, 0.03 * 0.25, 4).attack(model, batch, soft_cross_entropy, direction * 0.03)
     labels = batch.targets.argmax(1)
-    theirs = parse("pgd(steps=4, rel_stepsize=0.25)").run(model, batch.images, labels, 0.03, direction)
+    attack = parse("pgd(steps=4, rel_stepsize=0.25)")
+    theirs = perform(attack, model, batch.images, labels, 0.03, direction)
     # foolbox clips to [0, 1] after the last step as we do, but sums the losses: signs are the same but for near-zeros.
     assert float((ours - theirs).abs().gt(1e-6).float().mean()) < 0.01
 

@@ -76,7 +76,7 @@ def test_share_one_is_the_identity_and_no_hook_stays(model: Normalised, batch: B
 
 
 def test_no_hook_stays_after_an_error(model: Normalised, batch: Batch) -> None:
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="channels"):
         mixed_at(model, batch.images[:, :2], 1, PARTNER, 0.5)
     assert not any(module._forward_hooks for module in model.modules())
 

@@ -142,6 +142,7 @@ def test_what_was_not_scored_is_skipped_and_said(tmp_path: Path) -> None:
         "corruptions": "no rows of corruption_error",
         "perturbations": "no rows of flip_probability",
         "attacks": "no rows of error under an attack",
+        "attack_suites": "no rows of error under an attack",
         "class_dependency": "no comparison with a baseline",
         "dependency_by_condition": "no comparison with a baseline",
         "class_confidence": "no comparison of confidence with a baseline",
