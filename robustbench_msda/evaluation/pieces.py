@@ -10,7 +10,7 @@ from robustbench_msda.errors import pick
 from robustbench_msda.evaluation.planning import Plan
 from robustbench_msda.records import Cell
 
-# Clean images, FGSM and PGD on a test set of CIFAR's size are one piece (1.49 M), and so is CIFAR-10-C; ImageNet-C is
+# Clean images, FGSM and PGD on a test set of CIFAR's size are one piece (1.41 M), and so is CIFAR-10-C; ImageNet-C is
 # four. That is a quarter of an hour of a ResNet-20 on two cores: long beside the seconds in which a worker starts.
 PASSES = 1_500_000
 

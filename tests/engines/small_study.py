@@ -22,7 +22,7 @@ STUDY = """
 claim = "The engine makes no difference"
 [recipe]
 dataset = "digits"
-epochs = 6
+epochs = 20
 batch_size = 128
 flip = 0.0
 [grid]
