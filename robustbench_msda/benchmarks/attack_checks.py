@@ -46,7 +46,8 @@ class Watch:
 
     def has_changed(self) -> bool:
         """Return whether a buffer is not what it was, such as a running mean of batch normalisation."""
-        return any(not torch.equal(buffer, self.before[name]) for name, buffer in self.model.named_buffers())
+        now = dict(self.model.named_buffers())
+        return any(name not in now or not torch.equal(now[name], buffer) for name, buffer in self.before.items())
 
     def unlike_answers(self, images: Tensor) -> int:
         """Return how many of ``images`` are not answered alike twice, to the bit."""
