@@ -37,6 +37,7 @@ MODELS: dict[str, Architecture] = {
     "resnet110": Architecture("CIFAR ResNet, 18 basic blocks a stage, zero-padded shortcuts", RESNET, 1_727_962),
     "resnet56_projection": Architecture("CIFAR ResNet, 9 basic blocks a stage, 1x1 projections", RESNET, 855_770),
     "resnet18_cifar": Architecture("ResNet-18 with a 3x3 stem, basic blocks 2-2-2-2", RESNET, 11_173_962),
+    "wrn_16_2": Architecture("wide ResNet, depth 16, width 2", WIDE_RESNET, 691_674),
     "wrn_16_8": Architecture("wide ResNet, depth 16, width 8", WIDE_RESNET, 10_961_370),
     "wrn_28_2": Architecture("wide ResNet, depth 28, width 2", WIDE_RESNET, 1_467_610),
     "wrn_28_10": Architecture("wide ResNet, depth 28, width 10", WIDE_RESNET, 36_479_194),

@@ -64,6 +64,15 @@ def _stage(channels_in: int, channels_out: int, stride: int, blocks: int) -> nn.
 
 
 @register_model
+def wrn_16_2(
+    num_classes: int = 10, in_chans: int = 3, drop_path: float = 0.0, drop_block: float = 0.0, **given: object
+) -> WideResNet:
+    """Return the network with random weights; for the rates see ``regularised``."""
+    check_untrained("wrn_16_2", given)
+    return regularised(WideResNet(16, 2, num_classes, in_chans), drop_path, drop_block)
+
+
+@register_model
 def wrn_16_8(
     num_classes: int = 10, in_chans: int = 3, drop_path: float = 0.0, drop_block: float = 0.0, **given: object
 ) -> WideResNet:
