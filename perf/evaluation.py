@@ -16,6 +16,7 @@ from robustbench_msda import evaluation
 from robustbench_msda.corrupting import write_corrupted
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.data.prepare import prepare
+from robustbench_msda.evaluation import Place
 from robustbench_msda.evaluation.run import do
 from robustbench_msda.models.checkpoints import Checkpoint, network
 from robustbench_msda.models.sources import build
@@ -39,13 +40,13 @@ def rows() -> Iterator[Row]:
         model = network(checkpoint, "cpu")
         bare = bare_forward(model, data_dir)
         results = Results(data_dir / "results")
-        plan = evaluation.plan(checkpoint, {"clean": 0, "perf_c": 0, "perf_c_made": 0}, data_dir, results)
+        plan = evaluation.plan(checkpoint, {"clean": 0, "perf_c": 0, "perf_c_made": 0}, Place(data_dir, results.root))
         wanted = [("clean", "clean"), ("stored arrays", "perf_c"), ("made gaussian_noise", "perf_c_made")]
         for name, benchmark in wanted:
             task = next(t for t in plan.tasks if t.cell.benchmark == benchmark)
             ratios = paired(bare, partial(evaluated, [task], model, data_dir))
             yield summary(f"evaluation/{name}", ratios, f"images/s, evaluation / bare forward, {MODEL}, one core")
-        plan = evaluation.plan(checkpoint, {"perf_c": LIMIT, "perf_c_made": LIMIT}, data_dir, results)
+        plan = evaluation.plan(checkpoint, {"perf_c": LIMIT, "perf_c_made": LIMIT}, Place(data_dir, results.root))
         tasks = [task for task in plan.tasks if task.cell.level == "3"]
         stored, made = ([t for t in tasks if t.cell.benchmark == name] for name in ("perf_c", "perf_c_made"))
         ratios = paired(partial(evaluated, stored, model, data_dir), partial(evaluated, made, model, data_dir))

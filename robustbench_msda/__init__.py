@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from robustbench_msda.evaluation import Place
     from robustbench_msda.opening import Foreign
-    from robustbench_msda.verbs import Place, compare, evaluate, score, train
+    from robustbench_msda.verbs import compare, evaluate, score, train
 
 __version__ = "0.1.0"
 __all__ = ["Foreign", "Place", "__version__", "compare", "evaluate", "score", "train"]

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import torch
-
-from robustbench_msda.benchmarks import Setting, benchmarks_of
+from robustbench_msda.benchmarks import benchmarks_of
 from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.errors import DamagedData, MissingData, pick
+from robustbench_msda.evaluation import Place, setting_of
 from robustbench_msda.evaluation.planning import Task, tasks_of
 from robustbench_msda.models.checkpoints import network
 from robustbench_msda.recipes import Recipe
@@ -20,7 +19,7 @@ from robustbench_msda.results.store import CheckpointRecord
 from robustbench_msda.speeds import Speeds, measuring, seconds_per_pass
 from robustbench_msda.studies import Study, Trial
 from robustbench_msda.training.loop import CHECKPOINT
-from robustbench_msda.verbs import Place, Planned
+from robustbench_msda.verbs import Planned
 
 # What every row of a study's grid shows.
 SHOWN = ("dataset", "model", "augmentation", "epochs", "seed")
@@ -162,10 +161,9 @@ class Here:
     def _tasks(self, dataset: Dataset, limits: tuple[tuple[str, int], ...], fingerprint: str) -> list[Task]:
         """Return the cells of one network on the benchmarks that are here; without a fingerprint none is done."""
         found: list[Task] = []
-        device = torch.device(self.place.device)
         for name, limit in limits:
             benchmark = pick(benchmarks_of(dataset.name), name, f"benchmark of {dataset.name}")
-            setting = Setting(dataset, Path(self.place.data_dir), device, limit, self.place.batch_size)
+            setting = setting_of(dataset, self.place, limit)
             if missing := benchmark.needs(setting):
                 self.lacking[f"{benchmark.name}: {missing.reason}; {missing.remedy}"] = None
             else:

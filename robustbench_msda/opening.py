@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from robustbench_msda import augmentations
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UserError
 from robustbench_msda.models.channels import check_numbers
 from robustbench_msda.models.checkpoints import Checkpoint, in_folder, load, load_foreign, load_pretrained
-from robustbench_msda.models.sources import split
+from robustbench_msda.models.sources import runs_code, split
+from robustbench_msda.results.selection import select
+from robustbench_msda.results.store import CheckpointRecord
 from robustbench_msda.training.loop import CHECKPOINT
+
+
+class Opened(NamedTuple):
+    """A checkpoint and where it lies."""
+
+    checkpoint: Checkpoint
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -53,9 +65,60 @@ def open_checkpoint(argument: Path | str, foreign: Foreign, data_dir: Path) -> t
         )
     if path.is_file():
         return (stranger(path, foreign, data_dir) if foreign.dataset else load(path)), path
-    if "/" in str(argument) and split(str(argument))[0] in ("timm", "torchvision", "hf-hub"):
+    if is_published(str(argument)):
         return load_pretrained(str(argument), dataset=foreign.dataset or "imagenet"), path
     raise UserError(f"no checkpoint at {path}: expected a run folder, a weights file, or a source such as timm/NAME")
+
+
+def is_published(argument: str) -> bool:
+    """Return whether ``argument`` is a model source that may have published weights."""
+    return "/" in argument and split(argument)[0] in ("timm", "torchvision", "hf-hub")
+
+
+def open_selected(
+    selections: Sequence[str], foreign: Foreign, data_dir: Path, records: Mapping[str, CheckpointRecord]
+) -> list[Opened]:
+    """Return the checkpoints that ``selections`` name, each once, in their order.
+
+    Args:
+        selections: each a checkpoint as ``open_checkpoint`` takes it, or what ``select`` finds among ``records``.
+        foreign: its model is a source whose file may be run.
+        data_dir: where data sets are.
+        records: what was evaluated, by fingerprint.
+
+    Raises:
+        UserError: a selection names nothing, or what was evaluated is not there any more.
+    """
+    found: dict[str, Opened] = {}
+    for selection in selections:
+        if in_folder(Path(selection), CHECKPOINT).is_file() or is_published(selection):
+            opened = [Opened(*open_checkpoint(selection, Foreign(foreign.model), data_dir))]
+        else:
+            chosen = select([selection], records, augmentations.short)
+            opened = [open_recorded(record, foreign, data_dir) for record in chosen]
+        found |= {each.checkpoint.fingerprint: each for each in opened}
+    return list(found.values())
+
+
+def open_recorded(record: CheckpointRecord, foreign: Foreign, data_dir: Path) -> Opened:
+    """Return the checkpoint that ``record`` is of, where it was.
+
+    Raises:
+        UserError: it is not there any more, is another now, or its source is a file that ``foreign`` does not name.
+    """
+    path = Path(record.path)
+    if runs_code(record.source) and record.source != foreign.model:
+        raise UserError(f"{path} wants to run the file {record.source}: if you trust it, say so with --model")
+    # Our own files say all of themselves, their recipe first.
+    says_nothing = path.is_file() and record.recipe is None
+    told = Foreign(record.source, record.dataset, record.mean, record.std) if says_nothing else Foreign(record.source)
+    opened = Opened(*open_checkpoint(path, told, data_dir))
+    if opened.checkpoint.fingerprint != record.fingerprint:
+        raise UserError(
+            f"{path} is the checkpoint {opened.checkpoint.fingerprint} now, {record.fingerprint} when it was evaluated; "
+            "name the file you want, or put the old one back"
+        )
+    return opened
 
 
 def stranger(path: Path, foreign: Foreign, data_dir: Path) -> Checkpoint:

@@ -14,3 +14,12 @@ class Progress(Protocol):
 
 def silent(done: int, total: int, note: str = "") -> None:  # noqa: ARG001
     """Show nothing."""
+
+
+def within(progress: Progress, base: int, whole: int) -> Progress:
+    """Return what tells ``progress`` of a stretch of longer work, which is ``whole`` units and begins at ``base``."""
+
+    def told(done: int, total: int, note: str = "") -> None:  # noqa: ARG001
+        progress(base + done, whole, note)
+
+    return told

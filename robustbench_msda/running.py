@@ -11,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
-from robustbench_msda import comparison, provenance, scoring, verbs
-from robustbench_msda.benchmarks import Setting, benchmarks_of
+from robustbench_msda import comparison, provenance, scoring, transfers, verbs
+from robustbench_msda.benchmarks import benchmarks_of
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.engines import Outcome, Workers, WorkItem, run_items
 from robustbench_msda.errors import MissingData, UserError
-from robustbench_msda.evaluation import pieces
+from robustbench_msda.evaluation import Place, pieces, setting_of
 from robustbench_msda.files import write_text
 from robustbench_msda.opening import Foreign
 from robustbench_msda.progress import Progress, silent
@@ -29,7 +28,6 @@ from robustbench_msda.results.store import CheckpointRecord, Results, check_writ
 from robustbench_msda.studies import Study, Trial
 from robustbench_msda.training import train
 from robustbench_msda.training.loop import CHECKPOINT, LOG
-from robustbench_msda.verbs import Place
 
 
 def run_study(study: Study, place: Place, runs: Path, workers: Workers, progress: Progress = silent) -> list[Outcome]:
@@ -51,7 +49,8 @@ def run_study(study: Study, place: Place, runs: Path, workers: Workers, progress
     """
     trials = study.trials()
     check_writable(place.results)
-    outcomes = run_items(work_items(trials, place, runs), workers, progress)
+    items = [*work_items(trials, place, runs), *transfer_items(study, trials, place, runs)]
+    outcomes = run_items(items, workers, progress)
     done = evaluated([trial.recipe for trial in trials], place.store, runs)
     if not done:
         raise UserError(next(outcome.error for outcome in outcomes if outcome.error))
@@ -89,6 +88,21 @@ def work_items(trials: Sequence[Trial], place: Place, runs: Path) -> list[WorkIt
     return items
 
 
+def transfer_items(study: Study, trials: Sequence[Trial], place: Place, runs: Path) -> list[WorkItem]:
+    """Return the work of every substitute: what attacks make of it is made once, and shown to all networks."""
+    folders = {trial.recipe.id: runs / trial.recipe.folder for trial in trials}
+    items: list[WorkItem] = []
+    for recipe, attacks in study.substitutes():
+        targets = [trial.recipe for trial in trials if trial.recipe.dataset == recipe.dataset]
+        shown = [str(folders[target.id]) for target in targets]
+        # The study's author typed the model sources: a file of theirs may be run.
+        author = Foreign(model=recipe.model)
+        work = partial(transfers.transfer, [str(folders[recipe.id])], shown, attacks, foreign=author, place=place)
+        after = tuple(f"train {target.folder}" for target in targets)
+        items.append(WorkItem(f"transfer from {recipe.folder}", work, after, int(place.device == "cuda")))
+    return items
+
+
 def evaluation_pieces(dataset: str, limits: Mapping[str, int], place: Place) -> list[tuple[Cell, ...]]:
     """Return the cells of a network's evaluation in pieces; an empty one stands for all there are.
 
@@ -100,8 +114,7 @@ def evaluation_pieces(dataset: str, limits: Mapping[str, int], place: Place) -> 
         opened = open_dataset(dataset, data_dir)
     except MissingData:
         return [()]  # the training says so, and other data sets may be there
-    setting = Setting(opened, data_dir, torch.device(place.device), 0, place.batch_size, place.allow_partial)
-    found = pieces(limits, setting)
+    found = pieces(limits, setting_of(opened, place))
     return found if len(found) > 1 else [()]
 
 

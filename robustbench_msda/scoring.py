@@ -75,9 +75,11 @@ def score(
     """
     chosen = list(records)
     rows: list[dict[str, object]] = []
+    known = results.checkpoints().values()
     for number, record in enumerate(chosen):
         progress(number, len(chosen), record.fingerprint)
-        rows += [as_row(found, record) for found in checkpoint_scores(results, record, limits, relation)]
+        found = checkpoint_scores(results, record, limits, relation, boxes_of(record, known))
+        rows += [as_row(each, record) for each in found]
     progress(len(chosen), len(chosen))
     if relation.baseline and not any(str(row["metric"]).endswith("_baseline") for row in rows):
         raise UserError(
@@ -87,8 +89,17 @@ def score(
     return sorted_frame(rows)
 
 
+def boxes_of(record: CheckpointRecord, known: Iterable[CheckpointRecord]) -> dict[str, str]:
+    """Return which box each of ``known`` is to ``record`` as a substitute, by fingerprint (see ``Basis``)."""
+    return {other.fingerprint: "gray_box" if other.source == record.source else "black_box" for other in known}
+
+
 def checkpoint_scores(
-    results: Results, record: CheckpointRecord, limits: Mapping[str, int] | None, relation: Relation
+    results: Results,
+    record: CheckpointRecord,
+    limits: Mapping[str, int] | None,
+    relation: Relation,
+    boxes: Mapping[str, str],
 ) -> Iterator[Score]:
     """Yield the scores of one checkpoint, world by world: limited worlds never meet full ones."""
     yield from training_scores(record)
@@ -99,7 +110,7 @@ def checkpoint_scores(
             continue
         baseline = baseline_of(results, relation.baseline, found) if relation.baseline else None
         answers = clean.get(found.limit)
-        basis = Basis(error_of(answers), baseline, relation.allow_partial, answers, found.checks)
+        basis = Basis(error_of(answers), baseline, relation.allow_partial, answers, found.checks, boxes)
         for each in table[found.benchmark].score(found.conditions, record.classes, basis):
             yield replace(each, world=found.world)
 

@@ -13,6 +13,7 @@ import torch
 from robustbench_msda import augmentations
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.errors import UnknownName, UserError
+from robustbench_msda.evaluation import Place
 from robustbench_msda.models.channels import with_channels
 from robustbench_msda.models.normalisation import Normalised
 from robustbench_msda.models.sources import build
@@ -23,7 +24,6 @@ from robustbench_msda.training.images import training_images
 from robustbench_msda.training.replicas import replicas_of
 from robustbench_msda.training.state import Run, start
 from robustbench_msda.training.steps import train_step
-from robustbench_msda.verbs import Place
 
 STEPS = 3
 # A processor is tried with a few images first: a large network's time an image hardly depends on how many there are.

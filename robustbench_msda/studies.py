@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from robustbench_msda import augmentations
 from robustbench_msda.errors import MissingData, UserError, pick, unknown
 from robustbench_msda.recipes import Recipe, make_recipe
+from robustbench_msda.study_rows import Transfer, canonical, spoken
 
 # A scale that every study with scales has: the study as it is written.
 PAPER = "paper"
@@ -49,8 +47,9 @@ class Change(BaseModel):
 
 
 class Scale(Change):
-    """A change of the whole study, and the parts it has then, in place of the study's."""
+    """A change of the whole study, and the parts and the transfer it has then, in place of the study's."""
 
+    transfer: Transfer | None = None
     part: dict[Name, Change] = {}
 
 
@@ -78,6 +77,7 @@ class Study(BaseModel):
             where the augmentation is this one, arguments and all; ``set`` may name a ``preset``. Where two rows speak
             of one field, the first holds.
         benchmarks: name to how many test images, 0 for all; one number a benchmark, whatever the part.
+        transfer: of which networks attacked images are shown to all; none where it is absent.
         part: several grids under one claim, such as the tables of a paper: each is the study with some changes. A
             study with parts has no other grids; what it says itself is what they share.
         scale: named changes. A study that has any has ``paper`` too: itself, as it is written.
@@ -92,6 +92,7 @@ class Study(BaseModel):
     grid: Grid = {}
     override: list[dict[str, Any]] = []
     benchmarks: dict[str, int] = {}
+    transfer: Transfer | None = None
     part: dict[Name, Change] = {}
     scale: dict[Name, Scale] = {}
 
@@ -102,10 +103,10 @@ class Study(BaseModel):
         return {name: self.changed(change, name).model_copy(update={"part": {}}) for name, change in self.part.items()}
 
     def only(self, name: str) -> Study:
-        """Return one part, under a name of its own: its results are kept beside those of the whole."""
+        """Return one part, under a name of its own, without the transfer, which is of the whole study."""
         if not self.part:
             raise UserError(f"study {self.name} has no parts: leave --part {name} out")
-        return pick(self.parts(), name, f"part of study {self.name}")
+        return pick(self.parts(), name, f"part of study {self.name}").model_copy(update={"transfer": None})
 
     def scaled(self, name: str) -> Study:
         """Return the study at one of its scales, under a name of its own: results of two scales never meet."""
@@ -114,7 +115,8 @@ class Study(BaseModel):
         if name == PAPER and PAPER not in self.scale:
             return self
         change = pick({PAPER: Scale(), **self.scale}, name, f"scale of study {self.name}")
-        return self.changed(change, name).model_copy(update={"part": change.part, "scale": {}})
+        own = {"part": change.part, "scale": {}, "transfer": change.transfer or self.transfer}
+        return self.changed(change, name).model_copy(update=own)
 
     def changed(self, change: Change, name: str) -> Study:
         """Return the study with ``change``, its name followed by ``name``."""
@@ -164,6 +166,20 @@ class Study(BaseModel):
                     )
         return found
 
+    def substitutes(self) -> list[tuple[Recipe, dict[str, int]]]:
+        """Return every network whose attacked images are shown to all, and the attacks with their limits.
+
+        Raises:
+            UserError: a row fits no network, or an attack is no benchmark of the study.
+        """
+        if self.transfer is None:
+            return []
+        where, limits = f"study {self.name}", self.limits()
+        for name in self.transfer.benchmarks:
+            pick(limits, name, f"benchmark of {where} in transfer.benchmarks:")
+        attacks = {name: limits[name] for name in self.transfer.benchmarks}
+        return [(recipe, attacks) for recipe in self.transfer.chosen(self.recipes(), where)]
+
     def combined(self) -> Iterator[Recipe]:
         """Yield the recipe of every combination of its own grid; raise as ``trials`` does."""
         where = f"study {self.name}"
@@ -184,47 +200,6 @@ class Study(BaseModel):
         for row in self.override:
             said = {**(spoken(row, settings, f"study {self.name}") or {}), **said}
         return {**settings, **said}
-
-
-def spoken(row: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
-    """Return the fields that a row of ``override`` sets in ``settings``; None where it does not fit.
-
-    Raises:
-        UserError: the row says nothing, or names what is no field.
-    """
-    fields = {name: value for name, value in row.items() if name != "set"}
-    if strange := [name for name in fields if name not in Recipe.model_fields]:
-        raise unknown(strange[0], ["set", *Recipe.model_fields], f"field in a row of override in {where}:")
-    others = {name: value for name, value in fields.items() if name != "augmentation"}
-    if any(settings.get(name) != value for name, value in others.items()):
-        return None
-    ours = canonical(str(settings.get("augmentation", "vanilla")))
-    theirs = canonical(str(row.get("augmentation", ours)))
-    if "set" in row:
-        return as_table(row["set"], where) if theirs == ours else None
-    if "augmentation" not in row:
-        raise UserError(
-            f"{where}: override: expected augmentation or set in every row, found {', '.join(row) or 'none'}"
-        )
-    return {"augmentation": theirs} if methods(theirs) == methods(ours) else None
-
-
-def as_table(value: object, where: str) -> dict[str, Any]:
-    """Return ``value``, or raise ``UserError``: what follows ``set`` is a table of fields."""
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: override: set: expected a table such as {{ epochs = 200 }}, found {value!r}")
-    return value
-
-
-@cache
-def canonical(text: str) -> str:
-    """Return ``text`` with every field written; a grid asks for the same few many times."""
-    return augmentations.canonical(text)
-
-
-def methods(text: str) -> list[str]:
-    """Return the names of the methods in a canonical text, from the outside in."""
-    return re.findall(r"([a-z_][a-z_0-9]*)\(", text)
 
 
 def load_study(path: Path) -> Study:

@@ -4,47 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
+from torch import nn
 
 from robustbench_msda import augmentations, comparison, evaluation, scoring, training
 from robustbench_msda.errors import UserError
-from robustbench_msda.evaluation.planning import BATCH_SIZE
-from robustbench_msda.models.checkpoints import Checkpoint
-from robustbench_msda.opening import NOTHING_SAID, Foreign, open_checkpoint
+from robustbench_msda.evaluation import Place
+from robustbench_msda.models.checkpoints import Checkpoint, network
+from robustbench_msda.opening import NOTHING_SAID, Foreign, Opened, open_checkpoint, open_selected
 from robustbench_msda.progress import Progress, silent
 from robustbench_msda.recipes import Recipe, make_recipe
 from robustbench_msda.records import Cell
 from robustbench_msda.results.scores import write_comparison, write_scores
 from robustbench_msda.results.selection import select
-from robustbench_msda.results.store import CheckpointRecord, Results
+from robustbench_msda.results.store import CheckpointRecord
 from robustbench_msda.training.execution import PLAIN, Execution
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where work is done: the common options of the command line.
-
-    Attributes:
-        data_dir: where data sets are.
-        results: the results folder.
-        device: ``cpu``, ``cuda``, ``cuda:1`` …
-        batch_size: images a batch of evaluation.
-        allow_partial: evaluate and aggregate what is there of official files that are not all there, and say so.
-    """
-
-    data_dir: Path = Path("data")
-    results: Path = Path("results")
-    device: str = "cpu"
-    batch_size: int = BATCH_SIZE
-    allow_partial: bool = False
-
-    @property
-    def store(self) -> Results:
-        """The results folder, opened."""
-        return Results(Path(self.results))
-
 
 HERE = Place()
 
@@ -95,12 +72,14 @@ class Planned:
         path: where it lies.
         trusted: model sources that may be a file that is run.
         cells: what there is to do.
+        substitutes: the checkpoints whose attacked images it is shown, and where they lie.
     """
 
     checkpoint: Checkpoint
     path: Path
     trusted: tuple[str, ...]
     cells: evaluation.Plan
+    substitutes: tuple[Opened, ...] = ()
 
 
 def plan(
@@ -109,20 +88,44 @@ def plan(
     *,
     foreign: Foreign = NOTHING_SAID,
     place: Place = HERE,
+    sources: Sequence[str] = (),
 ) -> Planned:
     """Return what an evaluation would do (see ``evaluate``)."""
     data_dir = Path(place.data_dir)
-    opened, path = open_checkpoint(checkpoint, foreign, data_dir)
-    cells = evaluation.plan(
-        opened,
-        benchmarks,
-        data_dir,
-        place.store,
-        device=place.device,
-        batch_size=place.batch_size,
-        allow_partial=place.allow_partial,
-    )
-    return Planned(opened, path, (foreign.model,), cells)
+    opened = Opened(*open_checkpoint(checkpoint, foreign, data_dir))
+    shown = open_selected(sources, foreign, data_dir, place.store.checkpoints()) if sources else ()
+    return planned(opened, benchmarks, shown, (foreign.model,), place)
+
+
+def planned(
+    opened: Opened,
+    benchmarks: Mapping[str, int] | int,
+    substitutes: Sequence[Opened],
+    trusted: tuple[str, ...],
+    place: Place,
+) -> Planned:
+    """Return what an evaluation of an open checkpoint would do, also on what attacks make of ``substitutes``."""
+
+    # One at a time: networks may be large.
+    @lru_cache(maxsize=1)
+    def ready(number: int) -> nn.Module:
+        return network(substitutes[number].checkpoint, place.device, trusted)
+
+    for each in substitutes:
+        check_alike(opened.checkpoint, each)
+    calls = {each.checkpoint.fingerprint: partial(ready, number) for number, each in enumerate(substitutes)}
+    cells = evaluation.plan(opened.checkpoint, benchmarks, place, calls)
+    return Planned(opened.checkpoint, opened.path, trusted, cells, tuple(substitutes))
+
+
+def check_alike(target: Checkpoint, source: Opened) -> None:
+    """Raise ``UserError`` unless ``source`` answers with the classes of ``target`` and takes the same images."""
+    other = source.checkpoint
+    if (other.dataset, other.classes, len(other.mean)) != (target.dataset, target.classes, len(target.mean)):
+        raise UserError(
+            f"--sources {source.path}: expected a network of {target.dataset} like the one it stands for, with its "
+            f"{len(target.classes)} classes, found one of {other.dataset} with {len(other.classes)}; choose another"
+        )
 
 
 def evaluate(
@@ -131,6 +134,7 @@ def evaluate(
     *,
     foreign: Foreign = NOTHING_SAID,
     place: Place = HERE,
+    sources: Sequence[str] = (),
     cells: Collection[Cell] = (),
     progress: Progress = silent,
 ) -> Planned:
@@ -141,6 +145,8 @@ def evaluate(
         benchmarks: name to how many test images, 0 for all; a number is that of every benchmark.
         foreign: what a weights file does not say of itself.
         place: where data sets and results are, and the device.
+        sources: selections of substitutes (see ``open_selected``): what attacks make of them is shown to the checkpoint
+            beside what they make of itself.
         cells: only these, whatever their fingerprint; none for all.
         progress: told in images.
 
@@ -148,21 +154,27 @@ def evaluate(
         UserError: the checkpoint, the data or the results folder is at fault; or some cells cannot be done, after
             those that can.
     """
-    planned = plan(checkpoint, benchmarks, foreign=foreign, place=place)
-    planned = replace(planned, cells=evaluation.only(planned.cells, cells)) if cells else planned
-    failed = carry_out(planned, place, progress)
-    if failed:
-        cell, reason = next(iter(failed.items()))
-        name = " ".join(filter(None, (cell.benchmark, cell.condition, cell.level)))
-        raise UserError(f"{len(failed)} of {len(planned.cells.missing)} cells failed, first {name}: {reason}")
-    return planned
+    whole = plan(checkpoint, benchmarks, foreign=foreign, place=place, sources=sources)
+    chosen = replace(whole, cells=evaluation.only(whole.cells, cells)) if cells else whole
+    check_done(carry_out(chosen, place, progress), len(chosen.cells.missing))
+    return chosen
 
 
 def carry_out(planned: Planned, place: Place = HERE, progress: Progress = silent) -> dict[Cell, UserError]:
     """Predict the missing cells of an evaluation; return those that cannot be done, with the reason."""
+    for source in planned.substitutes:
+        place.store.add_checkpoint(evaluation.record_of(*source))
     return evaluation.evaluate(
         planned.cells, planned.checkpoint, planned.path, place.store, trusted=planned.trusted, progress=progress
     )
+
+
+def check_done(failed: Mapping[Cell, UserError], missing: int) -> None:
+    """Raise ``UserError`` where cells ``failed``, of ``missing`` that were to be done."""
+    if failed:
+        cell, reason = next(iter(failed.items()))
+        name = " ".join(filter(None, (cell.benchmark, cell.condition, cell.level)))
+        raise UserError(f"{len(failed)} of {missing} cells failed, first {name}: {reason}")
 
 
 def score(

@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from robustbench_msda import verbs
 from robustbench_msda.comparison.sides import On, check_one_thing
 from robustbench_msda.errors import UserError
+from robustbench_msda.evaluation import Place
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.records import Cell
 from robustbench_msda.results.store import read_predictions
@@ -23,10 +24,10 @@ def recipe(augmentation: str, seed: int) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> verbs.Place:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Eight fresh networks, four called vanilla and four called mixup."""
     folder = tmp_path_factory.mktemp("comparison")
-    place = verbs.Place(results=folder / "results")
+    place = Place(results=folder / "results")
     for k, name in enumerate(["vanilla()", "mixup(alpha=1.0)"]):
         for seed in range(4):
             run = saved(folder / f"{k}{seed}", seed=10 * k + seed, recipe=recipe(name, seed))
@@ -34,7 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> verbs.Place:
     return place
 
 
-def recalls(place: verbs.Place, augmentation: str) -> tuple[np.ndarray, np.ndarray]:
+def recalls(place: Place, augmentation: str) -> tuple[np.ndarray, np.ndarray]:
     """The recall of every class, averaged over seeds, by a loop over the stored predictions."""
     store = place.store
     found = []
@@ -47,7 +48,7 @@ def recalls(place: verbs.Place, augmentation: str) -> tuple[np.ndarray, np.ndarr
     return np.mean(found, axis=0), np.array(found)
 
 
-def test_recall_changes_and_counts_equal_a_loop(place: verbs.Place) -> None:
+def test_recall_changes_and_counts_equal_a_loop(place: Place) -> None:
     frame = verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=place)
     before, _ = recalls(place, "vanilla")
     after, seeds = recalls(place, "mixup")
@@ -70,12 +71,12 @@ def test_recall_changes_and_counts_equal_a_loop(place: verbs.Place) -> None:
     assert (changes["p"] >= 2 / 70 - 1e-9).all()
 
 
-def test_a_comparison_repeats_itself(place: verbs.Place) -> None:
+def test_a_comparison_repeats_itself(place: Place) -> None:
     first, second = (verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=place) for _ in range(2))
     assert first.equals(second)
 
 
-def test_confidence_and_errors_equal_a_loop(place: verbs.Place) -> None:
+def test_confidence_and_errors_equal_a_loop(place: Place) -> None:
     frame = verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=place)
     store = place.store
     found: dict[str, list[np.ndarray]] = {"vanilla": [], "mixup": []}
@@ -116,7 +117,7 @@ def test_confidence_and_errors_equal_a_loop(place: verbs.Place) -> None:
     assert change["flags"] == "interval over seeds, then images; p: permutation over seeds"
 
 
-def test_a_single_pair_of_checkpoints_is_tested_by_mcnemar(place: verbs.Place) -> None:
+def test_a_single_pair_of_checkpoints_is_tested_by_mcnemar(place: Place) -> None:
     frame = verbs.compare(["augmentation=vanilla,seed=0"], ["augmentation=mixup,seed=1"], place=place)
     row = frame[frame["metric"] == "error_change"].iloc[0]
     assert row["flags"] == "interval over images; p: exact McNemar over images"
@@ -131,10 +132,10 @@ def test_a_single_pair_of_checkpoints_is_tested_by_mcnemar(place: verbs.Place) -
 
 
 @pytest.fixture(scope="module")
-def corrupted(tmp_path_factory: pytest.TempPathFactory) -> verbs.Place:
+def corrupted(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Two networks a side, one more on the side of mixup, under two corruptions and one for validation."""
     folder = tmp_path_factory.mktemp("corrupted")
-    place = verbs.Place(results=folder / "results")
+    place = Place(results=folder / "results")
     wanted = [Cell("", MADE, name, level) for name in ("brightness", "contrast", "saturate") for level in "12345"]
     for k, (name, seed) in enumerate(
         [("vanilla()", 0), ("vanilla()", 1), ("mixup(alpha=1.0)", 0), ("mixup(alpha=1.0)", 2)]
@@ -153,7 +154,7 @@ def corrupted(tmp_path_factory: pytest.TempPathFactory) -> verbs.Place:
     ],
 )
 def test_a_comparison_on_corruptions_equals_a_loop(
-    corrupted: verbs.Place, on: str, conditions: list[tuple[str, str]]
+    corrupted: Place, on: str, conditions: list[tuple[str, str]]
 ) -> None:
     frame = verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=corrupted, limit=60, on=on)
     recall: dict[str, list[list[float]]] = {"vanilla": [], "mixup": []}
@@ -186,13 +187,13 @@ def test_a_comparison_on_corruptions_equals_a_loop(
         (f"{MADE}:contrast:9", "has no complete"),
     ],
 )
-def test_what_is_not_there_cannot_be_compared_on(corrupted: verbs.Place, on: str, message: str) -> None:
+def test_what_is_not_there_cannot_be_compared_on(corrupted: Place, on: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as found:
         verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=corrupted, limit=60, on=on)
     assert "\n" not in str(found.value)
 
 
-def test_strengths_of_an_attack_are_not_pooled(corrupted: verbs.Place) -> None:
+def test_strengths_of_an_attack_are_not_pooled(corrupted: Place) -> None:
     record = next(iter(corrupted.store.checkpoints().values()))
     found = {("fgsm()", "1/255"): [], ("fgsm()", "2/255"): []}
     with pytest.raises(UserError, match=r"--on fgsm: .* found 2 \(fgsm:fgsm\(\):1/255, fgsm:fgsm\(\):2/255"):
@@ -200,12 +201,12 @@ def test_strengths_of_an_attack_are_not_pooled(corrupted: verbs.Place) -> None:
 
 
 @pytest.mark.parametrize("text", ["mixup()", "mixup(1)", "mixup(alpha=1.0)"])
-def test_an_augmentation_may_be_written_in_any_form(place: verbs.Place, text: str) -> None:
+def test_an_augmentation_may_be_written_in_any_form(place: Place, text: str) -> None:
     frame = verbs.compare(["augmentation=vanilla"], [f"augmentation={text},model=small_cnn"], place=place)
     assert set(frame["seeds_treatment"]) == {4}
 
 
-def test_few_seeds_fall_back_on_images_and_say_so(place: verbs.Place) -> None:
+def test_few_seeds_fall_back_on_images_and_say_so(place: Place) -> None:
     frame = verbs.compare(["augmentation=vanilla,seed=0"], ["augmentation=mixup,seed=1"], place=place)
     changes = frame[frame["metric"] == "recall_change"]
     assert set(changes["flags"]) == {"p: paired image bootstrap, fewer than 4 seeds a side"}
@@ -214,8 +215,8 @@ def test_few_seeds_fall_back_on_images_and_say_so(place: verbs.Place) -> None:
     assert null["flags"] == "needs 4 seeds a side"
 
 
-def test_recipes_that_differ_in_more_are_told_and_kept_apart(place: verbs.Place, tmp_path: Path) -> None:
-    apart = verbs.Place(results=tmp_path / "results")
+def test_recipes_that_differ_in_more_are_told_and_kept_apart(place: Place, tmp_path: Path) -> None:
+    apart = Place(results=tmp_path / "results")
     for weights, (name, epochs) in enumerate([("vanilla()", 1), ("mixup(alpha=1.0)", 1), ("mixup(alpha=1.0)", 2)]):
         made = recipe(name, 0) | {"epochs": epochs, "lr": 0.1 * epochs}
         run = saved(tmp_path / str(weights), seed=weights, recipe=made)
@@ -226,7 +227,7 @@ def test_recipes_that_differ_in_more_are_told_and_kept_apart(place: verbs.Place,
     assert flagged.sum() == len(frame) / 2
 
 
-def test_nothing_changes_against_the_same_predictions(place: verbs.Place, tmp_path: Path) -> None:
+def test_nothing_changes_against_the_same_predictions(place: Place, tmp_path: Path) -> None:
     records = list(place.store.checkpoints().values())
     sides = verbs.comparison.both_sides(place.store, records[:2], records[:2], 0)
     same = verbs.comparison.changes(records[0], sides, 100)
@@ -246,13 +247,11 @@ def test_nothing_changes_against_the_same_predictions(place: verbs.Place, tmp_pa
         (["augmentation=vanilla"], ["augmentatoin=mixup"], "Did you mean augmentation"),
     ],
 )
-def test_sides_that_cannot_be_compared(
-    place: verbs.Place, baseline: list[str], treatment: list[str], message: str
-) -> None:
+def test_sides_that_cannot_be_compared(place: Place, baseline: list[str], treatment: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         verbs.compare(baseline, treatment, place=place)
 
 
-def test_a_limit_that_was_never_evaluated_says_what_to_run(place: verbs.Place) -> None:
+def test_a_limit_that_was_never_evaluated_says_what_to_run(place: Place) -> None:
     with pytest.raises(UserError, match=r"robustbench-msda evaluate .* --benchmarks clean --limit 30"):
         verbs.compare(["augmentation=vanilla"], ["augmentation=mixup"], place=place, limit=30)

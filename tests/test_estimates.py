@@ -10,10 +10,10 @@ from robustbench_msda import speeds
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UnknownName
 from robustbench_msda.estimates import Estimate, Todo, estimate, hours
+from robustbench_msda.evaluation import Place
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.speeds import measuring, seconds_per_pass
 from robustbench_msda.studies import load_study
-from robustbench_msda.verbs import Place
 
 STUDY = """
 claim = "a claim"

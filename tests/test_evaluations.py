@@ -14,7 +14,8 @@ from robustbench_msda.benchmarks import benchmarks_of
 from robustbench_msda.data.known import DATASETS
 from robustbench_msda.models.sources import build
 from robustbench_msda.recipes import Recipe
-from robustbench_msda.studies import Study, load_study, methods
+from robustbench_msda.studies import Study, load_study
+from robustbench_msda.study_rows import methods
 
 EVALUATIONS = Path(__file__).parent.parent / "evaluations"
 PATHS = sorted(EVALUATIONS.glob("*.toml"))

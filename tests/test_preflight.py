@@ -25,6 +25,7 @@ from robustbench_msda.cli.main import status
 from robustbench_msda.data import digits
 from robustbench_msda.data.datasets import DATASETS, open_dataset
 from robustbench_msda.errors import DamagedData
+from robustbench_msda.evaluation import Place
 from robustbench_msda.opening import Foreign
 from robustbench_msda.preflight import Look, Normalisation, clearly_better, findings, lines
 
@@ -251,9 +252,7 @@ def test_clean_images_that_cannot_be_read_are_evaluations_to_tell(
     (tmp_path / "net.py").write_text(NETWORK)
     torch.save(states["own"], tmp_path / "w.pth")
     foreign = Foreign(f"{tmp_path}/net.py:plain", "digits")
-    planned = verbs.plan(
-        tmp_path / "w.pth", {"clean": 0}, foreign=foreign, place=verbs.Place(results=tmp_path / "results")
-    )
+    planned = verbs.plan(tmp_path / "w.pth", {"clean": 0}, foreign=foreign, place=Place(results=tmp_path / "results"))
     assert len(findings(planned, foreign)) == 1
 
     def damaged() -> None:
@@ -269,7 +268,7 @@ def test_progress_counts_the_images_of_every_normalisation(states: Mapping[str, 
     (tmp_path / "net.py").write_text(NETWORK)
     torch.save(states["own"], tmp_path / "w.pth")
     foreign = Foreign(f"{tmp_path}/net.py:plain", "digits")
-    planned = verbs.plan(tmp_path / "w.pth", {"clean": 0}, foreign=foreign, place=verbs.Place(results=tmp_path / "r"))
+    planned = verbs.plan(tmp_path / "w.pth", {"clean": 0}, foreign=foreign, place=Place(results=tmp_path / "r"))
     told: list[tuple[int, int]] = []
     findings(planned, foreign, lambda done, total, note="": told.append((done, total)))  # noqa: ARG005
     assert told == [(done, 1500) for done in range(250, 1501, 250)]
@@ -326,7 +325,7 @@ def test_a_weak_link_is_no_other_order() -> None:
 
 @pytest.fixture
 def planned(tmp_path: Path) -> verbs.Planned:
-    return verbs.plan(saved(tmp_path / "run"), {"clean": 0}, place=verbs.Place(results=tmp_path / "results"))
+    return verbs.plan(saved(tmp_path / "run"), {"clean": 0}, place=Place(results=tmp_path / "results"))
 
 
 def looks_right(share: float, mean: int) -> Look:

@@ -11,11 +11,10 @@ from networks import contents
 
 from robustbench_msda import running
 from robustbench_msda.engines import Outcome, Workers, run_items
-from robustbench_msda.evaluation import pieces
+from robustbench_msda.evaluation import Place, pieces
 from robustbench_msda.recipes import make_recipe
 from robustbench_msda.results.store import check_writable
 from robustbench_msda.studies import Trial
-from robustbench_msda.verbs import Place
 
 SETTINGS = {"dataset": "digits", "model": "small_cnn", "epochs": 1, "batch_size": 256}
 LIMITS = {"clean": 0, "fgsm": 10}

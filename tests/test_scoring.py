@@ -17,6 +17,7 @@ from robustbench_msda.benchmarks.human_labels import divergences
 from robustbench_msda.benchmarks.perturbation_scores import PerturbationSuite, perturbation_scores
 from robustbench_msda.conditions import FIFTEEN, FOUR, STAND_INS, TEN
 from robustbench_msda.errors import UserError
+from robustbench_msda.evaluation import Place
 from robustbench_msda.metrics import METRICS
 from robustbench_msda.records import Cell, Predictions
 from robustbench_msda.results.scores import read_scores
@@ -28,7 +29,7 @@ GOLDEN = Path(__file__).parent / "golden" / "digits_results"
 
 def test_committed_predictions_give_the_committed_rows(tmp_path: Path) -> None:
     """Predictions of a small network on digits, and the score rows they gave when they were committed."""
-    frame = verbs.score(place=verbs.Place(results=GOLDEN))
+    frame = verbs.score(place=Place(results=GOLDEN))
     expected = read_scores(GOLDEN / "scores" / "all.csv.gz")
     assert list(frame.columns) == list(expected.columns)
     names = [name for name in frame.columns if frame[name].dtype != np.float64]
@@ -152,7 +153,7 @@ def test_class_counts_are_exact_and_sum_to_the_correct_answers() -> None:
 
 def test_an_aggregate_waits_for_all_of_its_severities(tmp_path: Path) -> None:
     run = saved(tmp_path / "run")
-    place = verbs.Place(results=tmp_path / "results")
+    place = Place(results=tmp_path / "results")
     verbs.evaluate(run, {"digits_c_made": 10}, place=place)
     lost = next(place.results.rglob("brightness~3~*.npz"))
     lost.unlink()
@@ -167,7 +168,7 @@ def test_an_aggregate_waits_for_all_of_its_severities(tmp_path: Path) -> None:
 
 
 def test_another_checkpoint_normalises_and_itself_scores_one(tmp_path: Path) -> None:
-    place = verbs.Place(results=tmp_path / "results")
+    place = Place(results=tmp_path / "results")
     runs = [saved(tmp_path / f"run{seed}", seed) for seed in (0, 1)]
     fingerprints = [
         verbs.evaluate(run, {"clean": 10, "digits_c_made": 10}, place=place).checkpoint.fingerprint for run in runs
@@ -186,7 +187,7 @@ def test_another_checkpoint_normalises_and_itself_scores_one(tmp_path: Path) -> 
 
 
 def test_predictions_of_another_version_are_left_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = verbs.Place(results=tmp_path / "results")
+    place = Place(results=tmp_path / "results")
     verbs.evaluate(saved(tmp_path / "run"), {"clean": 10}, place=place)
     before = verbs.score(place=place)
     monkeypatch.setattr(Clean, "version", 2)

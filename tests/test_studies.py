@@ -6,7 +6,8 @@ import pytest
 
 from robustbench_msda.errors import MissingData, UserError
 from robustbench_msda.recipes import PRESETS
-from robustbench_msda.studies import load_study, methods
+from robustbench_msda.studies import load_study
+from robustbench_msda.study_rows import methods
 
 STUDY = """
 claim = "a claim"

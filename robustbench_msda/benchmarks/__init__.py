@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_msda.benchmarks.adversarial import white_box_of
+from robustbench_msda.benchmarks.adversarial import attacks_of
 from robustbench_msda.benchmarks.base import Baseline, Basis, Benchmark, Missing, Setting
 from robustbench_msda.benchmarks.clean import Clean
 from robustbench_msda.benchmarks.detection import ImageNetO, StrangeImages
@@ -27,7 +27,7 @@ def benchmarks_of(dataset: str) -> dict[str, Benchmark]:
         *corruptions_of(dataset),
         MadeCorruptions(dataset),
         MadeThreeD(dataset),
-        *white_box_of(dataset),
+        *attacks_of(dataset),
         perturbations_of(dataset),
         MadePerturbations(dataset),
         *pictures_of(dataset),

@@ -1,9 +1,14 @@
-"""White-box attacks on the test images: the gradients are the evaluated network's own."""
+"""Attacks on the test images, with the gradients of the evaluated network itself or of a substitute.
+
+A cell without a source is a white box. A source is the substitute whose attacked images the network is shown: a gray box
+where its model source is the network's own, a black box where it is another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -63,8 +68,8 @@ class Stimulus(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WhiteBox(OnTestImages):
-    """White-box attack at several ε; an image the network gets wrong unattacked counts as wrong.
+class UnderAttack(OnTestImages):
+    """Attacks at several ε; an image the network gets wrong unattacked counts as wrong.
 
     Attributes:
         name: its stored name.
@@ -79,17 +84,22 @@ class WhiteBox(OnTestImages):
     keeps_logits: bool = False
 
     def cells(self, fingerprint: str, setting: Setting) -> Iterator[Cell]:
-        """Yield every attack at every ε, part by part."""
-        for attack in self.attacks:
-            for level in self.levels:
-                yield from part_cells(Cell(fingerprint, self.name, attack, level), self, setting)
+        """Yield every attack at every ε, part by part; then the same of every other substitute, where ε is not 0."""
+        others = [source for source in setting.substitutes if source != fingerprint]
+        for source in ("", *others):
+            for attack in self.attacks:
+                for level in self.levels:
+                    if not source or level_value(level) > 0:
+                        yield from part_cells(Cell(fingerprint, self.name, attack, level, source), self, setting)
 
-    def passes(self, cell: Cell) -> int:
+    def passes(self, cell: Cell, setting: Setting) -> int:
         """Return what the attack costs; one whose images are made once costs it at the first ε."""
         attack = parsed(cell)
         first = next((level for level in self.levels if level_value(level) > 0), "")
-        free = level_value(cell.level) == 0 or (attack.once and cell.level != first)
-        return 1 if free else attack.passes
+        if level_value(cell.level) == 0 or (attack.once and cell.level != first):
+            return 1
+        path = self.kept(cell, setting) if cell.source or attack.once else None
+        return 1 if path and path.exists() else attack.passes
 
     def stimuli(self, cell: Cell, setting: Setting, model: nn.Module) -> Iterator[Batch]:
         """Yield the attacked test images, each with the size of its change, and what failed a check.
@@ -109,24 +119,32 @@ class WhiteBox(OnTestImages):
             yield Batch(attacked, labels, index, delta_max=delta, checks=checks | watch.checks(images))
 
     def moved(self, cell: Cell, setting: Setting, model: nn.Module) -> Iterator[Stimulus]:
-        """Yield the test images and what the attack makes of ``model``, before they are clipped to the ball.
+        """Yield the test images and what the attack makes of ``model`` or the substitute, before the last clipping.
 
-        Images that are the same for every ε are read where they are kept, or kept as they are made.
+        Images that several cells read are read where they are kept, or kept as they are made: those of a substitute,
+        and those that are the same for every ε.
         """
-        attack = parsed(cell)
-        if setting.adversarial is None or not attack.once or level_value(cell.level) == 0:
-            yield from made(cell, setting, model, self.version)
+        path = self.kept(cell, setting)
+        if path and path.exists():
+            yield from self.read(path, cell, setting)
             return
+        attacked = setting.substitutes[cell.source]() if cell.source else model
+        fresh = made(cell, setting, attacked, self.version)
+        shared = cell.source or parsed(cell).once
+        yield from keeping(fresh, path, self.images(cell, setting)) if path and shared else fresh
+
+    def kept(self, cell: Cell, setting: Setting) -> Path | None:
+        """Return where the attacked images of ``cell`` are kept, if they are; None where they cannot be."""
+        if setting.adversarial is None or level_value(cell.level) == 0:
+            return None
         world = World(self.data(setting), self.version, setting.limit)
-        path = set_path(setting.adversarial, cell._replace(level=""), world)
-        if not path.exists():
-            fresh = made(cell, setting, model, self.version)
-            yield from keeping(fresh, path, self.images(cell, setting))
-            return
+        return set_path(setting.adversarial, cell._replace(level="") if parsed(cell).once else cell, world)
+
+    def read(self, path: Path, cell: Cell, setting: Setting) -> Iterator[Stimulus]:
+        """Yield the test images and what is kept of ``cell`` at ``path``."""
         first = 0
         for images, labels, index in clean_batches(cell, setting):
-            rows = read_rows(path, first, self.images(cell, setting), images)
-            yield Stimulus(images, labels, index, rows)
+            yield Stimulus(images, labels, index, read_rows(path, first, self.images(cell, setting), images))
             first += len(images)
 
     def score(self, cells: Mapping[Cell, Predictions], classes: Sequence[str], basis: Basis) -> Iterator[Score]:
@@ -138,12 +156,13 @@ class WhiteBox(OnTestImages):
 
 
 @dataclass(frozen=True)
-class AttackSuite(WhiteBox):
-    """White-box attacks at several ε, and their worst case image by image: run where it is named."""
+class AttackSuite(UnderAttack):
+    """Attacks at several ε, and their worst case image by image: run where it is named."""
 
     def unasked(self, setting: Setting) -> Missing | None:
         """Return what it costs: it is run where it is named."""
-        cost = sum(self.passes(cell) for cell in self.cells("", setting) if cell.part == 0)
+        own = replace(setting, substitutes={})
+        cost = sum(self.passes(cell, own) for cell in self.cells("", own) if cell.part == 0)
         return Missing(f"{cost:,} forward passes an image", "name it in --benchmarks to run it")
 
 
@@ -163,14 +182,14 @@ class AutoAttacked(AttackSuite):
         return None
 
 
-def white_box_of(dataset: str) -> tuple[WhiteBox, ...]:
-    """Return the white-box attacks on networks that classify ``dataset``."""
+def attacks_of(dataset: str) -> tuple[UnderAttack, ...]:
+    """Return the attacks on networks that classify ``dataset``."""
     # RobustBench's ε in the L∞ ball: 4/255 on ImageNet, 8/255 on CIFAR.
     epsilon = "4/255" if dataset.startswith("imagenet") else "8/255"
     return (
-        WhiteBox("fgsm", ("fgsm()",)),
+        UnderAttack("fgsm", ("fgsm()",)),
         # 10 steps of ε/4: 2/255 at ε = 8/255, the common short PGD.
-        WhiteBox("pgd", ("pgd(steps=10, rel_stepsize=0.25)",)),
+        UnderAttack("pgd", ("pgd(steps=10, rel_stepsize=0.25)",)),
         AttackSuite("linf_attacks", FIVE, SIX_LEVELS),
         AttackSuite("fmix_attacks", FIVE, FMIX_LEVELS),
         AttackSuite("l2_attacks", FIVE_L2, L2_LEVELS),

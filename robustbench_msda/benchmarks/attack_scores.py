@@ -1,4 +1,4 @@
-"""The scores of attacks: by attack and ε, with what failed a check, and in the worst case over attacks."""
+"""The scores of attacks: by attack and ε, with what failed a check, by box, and in the worst case over attacks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from robustbench_msda.statistics import exact_mcnemar, wilson_interval
 NOISES = ("uniform_noise", "l2_uniform_noise")
 OUTSIDE = "changes above ε"
 MASKED = "weaker than uniform noise (masked gradients?)"
+OUTDONE = "weaker than what was made of a substitute (masked gradients?)"
+BOXES = ("gray_box", "black_box")
 SIGNIFICANT = 0.05
 # Rounding of a stored change, in either norm.
 RELATIVE, ABSOLUTE = 1e-3, 1e-6
@@ -27,7 +29,7 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-6
 def attack_scores(
     cells: Mapping[Cell, Predictions], classes: Sequence[str], basis: Basis, attacks: Sequence[str]
 ) -> Iterator[Score]:
-    """Yield the scores of every attack and ε, then at every ε those in the worst case over ``attacks``.
+    """Yield the scores of every attack and ε, then those of each box, then those in the worst case over ``attacks``.
 
     All scores of a cell bear what failed a check in it.
 
@@ -41,13 +43,14 @@ def attack_scores(
     for cell, predictions in cells.items():
         at = Score(cell.benchmark, "", np.nan, len(predictions), "", "", cell.condition, cell.level, cell.source)
         noise = beside_noise(cell, cells)
-        flags = told(*failed[cell], noise_flag(noise))
+        flags = told(*failed[cell], noise_flag(noise), transfer_flag(cell, cells))
         for score in condition_scores(cell, predictions, classes):
             yield replace(score, flags=told(score.flags, flags))
         if FLAT in basis.checks.get(cell, {}):
             yield share(replace(at, metric=FLAT, flags=flags), basis.checks[cell][FLAT], len(predictions))
         if noise is not None:
             yield share(replace(at, metric="noise_only_error", flags=flags), noise[0], len(predictions))
+    yield from box_errors(cells, failed, basis)
     yield from worst_cases(cells, failed, attacks, basis)
 
 
@@ -72,6 +75,43 @@ def noise_flag(counts: tuple[int, int] | None) -> str:
     if counts is None or counts[0] <= counts[1] or exact_mcnemar(*counts) >= SIGNIFICANT:
         return ""
     return MASKED
+
+
+def transfer_flag(cell: Cell, cells: Mapping[Cell, Predictions]) -> str:
+    """Return the flag of a white box that what was made of a substitute outdoes beyond chance, '' for any other.
+
+    Exact McNemar tests at one ε, as many as there are substitutes (Bonferroni).
+    """
+    rivals = [other for other in cells if other.source and other._replace(source="") == cell]
+    for rival in rivals:
+        by_rival, by_attack = fooled({each: cells[each] for each in (rival, cell)})
+        more, less = int((by_rival & ~by_attack).sum()), int((by_attack & ~by_rival).sum())
+        if more > less and exact_mcnemar(more, less) * len(rivals) < SIGNIFICANT:
+            return OUTDONE
+    return ""
+
+
+def box_errors(
+    cells: Mapping[Cell, Predictions], failed: Mapping[Cell, Sequence[str]], basis: Basis
+) -> Iterator[Score]:
+    """Yield for every attack and ε the error in the gray and in the black box, the mean over substitutes.
+
+    An interval over images stands only beside a single substitute.
+    """
+    shown = [cell for cell in cells if cell.source]
+    for white in dict.fromkeys(cell._replace(source="") for cell in shown):
+        for box in BOXES:
+            members = [
+                cell for cell in shown if cell._replace(source="") == white and basis.boxes.get(cell.source) == box
+            ]
+            if not members:
+                continue
+            wrong = np.array([int((~cells[cell].correct).sum()) for cell in members])
+            n = len(cells[members[0]])
+            several = f"mean over {len(members)} substitutes" if len(members) > 1 else ""
+            flags = told(several, *dict.fromkeys(flag for cell in members for flag in failed[cell]))
+            at = Score(white.benchmark, f"{box}_error", np.nan, n, "", "", white.condition, white.level, flags=flags)
+            yield share(at, int(wrong[0]), n) if len(members) == 1 else replace(at, value=float(wrong.mean() / n))
 
 
 def is_noise(cell: Cell) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +38,8 @@ class Setting:
         batch_size: images a batch.
         allow_partial: take what is there of official files that are not all there.
         adversarial: where attacked images are kept that several cells read; None to make them anew for each.
+        substitutes: networks that are attacked in place of the evaluated one, by fingerprint: each a call that gives
+            it, on the device and ready to be attacked.
     """
 
     dataset: Dataset
@@ -47,6 +49,7 @@ class Setting:
     batch_size: int = 250
     allow_partial: bool = False
     adversarial: Path | None = None
+    substitutes: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Basis:
         allow_partial: aggregate what is there, and say of what.
         clean: its answers to the clean images of the same limit; None where these were not predicted.
         checks: of each condition, how many images failed a check of how they were made, by its name (see ``Batch``).
+        boxes: of each substitute that attacked images were made of, which box that is: ``gray_box`` for another network
+            of the same model source, ``black_box`` for one of another.
     """
 
     clean_error: float | None = None
@@ -81,6 +86,7 @@ class Basis:
     allow_partial: bool = False
     clean: Predictions | None = None
     checks: Mapping[Cell, Mapping[str, int]] = field(default_factory=dict)
+    boxes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Benchmark(Protocol):
@@ -128,7 +134,7 @@ class Benchmark(Protocol):
     def images(self, cell: Cell, setting: Setting) -> int:
         """Return how many images, or frames, the part that ``cell`` is holds."""
 
-    def passes(self, cell: Cell) -> int:
+    def passes(self, cell: Cell, setting: Setting) -> int:
         """Return the forward passes an image of ``cell`` costs, a gradient counted as three: for estimates."""
 
     def stimuli(self, cell: Cell, setting: Setting, model: nn.Module) -> Iterator[Batch]:
@@ -169,7 +175,7 @@ class OnTestImages:
         """Return how many test images the part holds."""
         return min(PART_SIZE, test_count(setting) - cell.part * PART_SIZE)
 
-    def passes(self, cell: Cell) -> int:  # noqa: ARG002
+    def passes(self, cell: Cell, setting: Setting) -> int:  # noqa: ARG002
         """Return 1: making a stimulus costs little beside the network."""
         return 1
 

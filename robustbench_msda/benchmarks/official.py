@@ -150,7 +150,7 @@ class OfficialFiles(ABC):
         stimuli = min(self.part_size, self.count(cell, setting) - cell.part * self.part_size)
         return stimuli * max(1, self.frames(cell, setting))
 
-    def passes(self, cell: Cell) -> int:  # noqa: ARG002
+    def passes(self, cell: Cell, setting: Setting) -> int:  # noqa: ARG002
         """Return 1: reading a stimulus costs little beside the network."""
         return 1
 

@@ -56,7 +56,7 @@ class OpenedImages(ABC):
         """Return how many images the part holds."""
         return min(PART_SIZE, self._chosen(cell, setting) - cell.part * PART_SIZE)
 
-    def passes(self, cell: Cell) -> int:  # noqa: ARG002
+    def passes(self, cell: Cell, setting: Setting) -> int:  # noqa: ARG002
         """Return 1: reading an image costs little beside the network."""
         return 1
 

@@ -37,8 +37,9 @@ def compare(  # noqa: PLR0913
     """
     from robustbench_msda import verbs
     from robustbench_msda.cli.display import table
+    from robustbench_msda.evaluation import Place
 
-    frame = verbs.compare(baseline, treatment, place=verbs.Place(results=results), limit=limit, on=on, name=name)
+    frame = verbs.compare(baseline, treatment, place=Place(results=results), limit=limit, on=on, name=name)
     header = ["treatment", "metric", "class", "value (pp, % or n)", "95 % interval", "p", "q", ""]
     table(header, [as_text(row) for row in frame.to_dict("records")])
     if name:

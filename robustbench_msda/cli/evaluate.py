@@ -13,10 +13,10 @@ from robustbench_msda.cli import options
 
 if TYPE_CHECKING:
     from robustbench_msda.errors import UserError
-    from robustbench_msda.evaluation import Plan
+    from robustbench_msda.evaluation import Place, Plan
     from robustbench_msda.opening import Foreign
     from robustbench_msda.records import Cell
-    from robustbench_msda.verbs import Place, Planned
+    from robustbench_msda.verbs import Planned
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases of click
@@ -42,6 +42,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in new
 @click.option("--benchmarks", default="", metavar="NAMES", help="Names between commas.  [default: all that can run]")
 @options.limit
 @options.allow_partial
+@options.sources("Substitutes: show it also what attacks make of them, in a gray or a black box.")
 @click.option("--model", default="", help="The model source of a weights file, such as path/to/net.py:resnet20.")
 @click.option("--dataset", default="", help="What a weights file classifies.")
 @click.option("--mean", type=Numbers(), default=(), help="Its normalisation, a channel.  [default: the data set's]")
@@ -56,6 +57,7 @@ def evaluate(  # noqa: PLR0913
     benchmarks: str,
     limit: int,
     allow_partial: bool,
+    sources: tuple[str, ...],
     model: str,
     dataset: str,
     mean: tuple[float, ...],
@@ -82,7 +84,7 @@ def evaluate(  # noqa: PLR0913
     foreign = Foreign(model, dataset, mean, std)
     fingerprints, failures = [], 0
     for argument in checkpoints:
-        planned = verbs.plan(argument, limits, foreign=foreign, place=place)
+        planned = verbs.plan(argument, limits, foreign=foreign, place=place, sources=sources)
         announce(argument, planned.cells)
         if dry_run:
             announce_hours(planned, place)

@@ -8,7 +8,21 @@ from collections.abc import Sequence
 import click
 
 from robustbench_msda import __version__
-from robustbench_msda.cli import augment, compare, data, evaluate, listing, models, report, run, score, train
+from robustbench_msda.cli import (
+    augment,
+    compare,
+    data,
+    evaluate,
+    listing,
+    models,
+    report,
+    results,
+    run,
+    score,
+    tables,
+    train,
+    transfer,
+)
 from robustbench_msda.errors import UserError
 
 DONE, USER_ERROR, INTERRUPTED = 0, 1, 130
@@ -24,8 +38,8 @@ def commands() -> None:
 
 
 for command in (
-    *(train.train, evaluate.evaluate, score.score, compare.compare, run.run),
-    *(report.tables, report.figures, report.report, data.data, augment.augment),
+    *(train.train, evaluate.evaluate, transfer.transfer, score.score, compare.compare, run.run),
+    *(tables.tables, report.figures, report.report, results.results, data.data, augment.augment),
     *(models.models, listing.list_),
 ):
     commands.add_command(command)

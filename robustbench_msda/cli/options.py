@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from robustbench_msda.verbs import Place
+    from robustbench_msda.evaluation import Place
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,11 +48,16 @@ allow_partial = click.option(
 )
 
 
+def sources(told: str, *, required: bool = False) -> Callable[[F], F]:
+    """Return the option that selects substitutes."""
+    return click.option("--sources", multiple=True, required=required, metavar="SEL", help=told)
+
+
 def place(
     data_dir: Path, results: Path, device: str = "cpu", batch_size: int = 250, *, allow_partial: bool = False
 ) -> Place:
     """Return where work is done; the device that was asked for is checked."""
-    from robustbench_msda.verbs import Place
+    from robustbench_msda.evaluation import Place
 
     return Place(data_dir, results, found_device(device), batch_size, allow_partial)
 

@@ -1,4 +1,4 @@
-"""``robustbench-msda tables``, ``figures`` and ``report``: from stored scores only."""
+"""``robustbench-msda figures`` and ``report``: from stored scores only."""
 
 from __future__ import annotations
 
@@ -16,33 +16,6 @@ NAME = click.argument("name", metavar="STUDY")
 INTERVALS = click.option(
     "--intervals", "spread", is_flag=True, flag_value="interval", default="deviation", help="Print [low, high], not ±."
 )
-
-
-@click.group()
-def tables() -> None:
-    """Tables of a study's scores."""
-
-
-@tables.command("list")
-def list_tables() -> None:
-    """List the tables."""
-    from robustbench_msda.cli.display import table
-    from robustbench_msda.cli.listing import tables as listing
-
-    table(*listing())
-
-
-@tables.command("build", epilog="Example: robustbench-msda tables build quick overview")
-@NAME
-@click.argument("names", nargs=-1, metavar="[TABLES]...")
-@INTERVALS
-@options.results
-@options.reports
-def build_tables(name: str, names: tuple[str, ...], spread: Spread, results: Path, reports: Path) -> None:
-    """Write the tables of STUDY as CSV, LaTeX and Markdown."""
-    from robustbench_msda.reporting import build_tables
-
-    show(*build_tables(name, results, reports, names or None, spread))
 
 
 @click.group()
@@ -65,7 +38,7 @@ def list_figures() -> None:
 @options.results
 @options.reports
 def build_figures(name: str, names: tuple[str, ...], results: Path, reports: Path) -> None:
-    """Draw the charts of STUDY as PNG and SVG."""
+    """Draw the charts of STUDY as PNG and SVG, with the CSV behind each."""
     from robustbench_msda.reporting import build_figures
 
     show(*build_figures(name, results, reports, names or None))
@@ -74,13 +47,22 @@ def build_figures(name: str, names: tuple[str, ...], results: Path, reports: Pat
 @click.command(epilog="Example: robustbench-msda report quick")
 @NAME
 @INTERVALS
+@click.option(
+    "--data-dir",
+    type=options.FOLDER,
+    help="Where data sets are: pages of classes then show the images that flipped.  [default: no images]",
+)
 @options.results
 @options.reports
-def report(name: str, spread: Spread, results: Path, reports: Path) -> None:
-    """Write tables, charts and the page of STUDY: the name of a file in scores/ of the results folder."""
+def report(name: str, spread: Spread, data_dir: Path | None, results: Path, reports: Path) -> None:
+    """Write tables, charts and pages of STUDY: the name of a file in scores/ of the results folder.
+
+    Open index.html of the folder: a leaderboard, a page a method and a class, and two methods side by side. It needs
+    neither a server nor the network, and shows images only where --data-dir is given.
+    """
     from robustbench_msda.reporting import build
 
-    built = build(name, results, reports, spread)
+    built = build(name, results, reports, spread, data_dir)
     click.echo(built.overview)
     show(built.paths, built.skipped)
 

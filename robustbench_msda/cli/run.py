@@ -17,7 +17,7 @@ from robustbench_msda.cli.workers import workers as workers_options
 if TYPE_CHECKING:
     from robustbench_msda.engines import Workers
     from robustbench_msda.estimates import Estimate, Row
-    from robustbench_msda.verbs import Place
+    from robustbench_msda.evaluation import Place
 
 MANY_HOURS = 10
 

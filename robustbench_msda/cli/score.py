@@ -32,8 +32,9 @@ def score(selections: tuple[str, ...], name: str, normalise_by: str, allow_parti
     """
     from robustbench_msda import verbs
     from robustbench_msda.cli.display import progress
+    from robustbench_msda.evaluation import Place
 
-    place = verbs.Place(results=results, allow_partial=allow_partial)
+    place = Place(results=results, allow_partial=allow_partial)
     with progress("scoring", "checkpoints") as update:
         frame = verbs.score(selections, place=place, normalise_by=normalise_by, name=name, progress=update)
     print_headlines(frame)
@@ -58,7 +59,7 @@ def print_headlines(frame: pd.DataFrame) -> None:
         [
             row["fingerprint"],
             " ".join(filter(None, (row["augmentation"], f"seed {row['seed']}" if row["seed"] else ""))),
-            " ".join(filter(None, (row["benchmark"], row["condition"], row["level"]))),
+            " ".join(filter(None, (row["benchmark"], row["condition"], row["level"], row["source"]))),
             row["metric"] if row["metric"] in PLAIN else f"{row['metric']} (%)",
             f"{row['value'] if row['metric'] in PLAIN else 100 * row['value']:.2f}",
             str(row["n"]),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from robustbench_msda.evaluation.pieces import only, pieces
-from robustbench_msda.evaluation.planning import Plan, Task, plan
-from robustbench_msda.evaluation.run import evaluate
+from robustbench_msda.evaluation.place import Place
+from robustbench_msda.evaluation.planning import Plan, Task, plan, setting_of
+from robustbench_msda.evaluation.run import evaluate, record_of
 
-__all__ = ["Plan", "Task", "evaluate", "only", "pieces", "plan"]
+__all__ = ["Place", "Plan", "Task", "evaluate", "only", "pieces", "plan", "record_of", "setting_of"]

@@ -44,7 +44,7 @@ def costs(limits: Mapping[str, int], setting: Setting) -> Iterator[tuple[Cell, i
         benchmark, limited = pick(table, name, f"benchmark of {setting.dataset.name}"), replace(setting, limit=limit)
         if benchmark.needs(limited) is None:
             for cell in benchmark.cells("", limited):
-                yield cell, benchmark.passes(cell) * benchmark.images(cell, limited)
+                yield cell, benchmark.passes(cell, limited) * benchmark.images(cell, limited)
 
 
 def only(plan: Plan, cells: Collection[Cell]) -> Plan:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from robustbench_msda.benchmarks import Benchmark, Missing, Setting, benchmarks_of
 from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.errors import UserError, pick
+from robustbench_msda.evaluation.place import Place
 from robustbench_msda.models.checkpoints import Checkpoint
 from robustbench_msda.records import Cell, World
 from robustbench_msda.results.store import Results
 
-BATCH_SIZE = 250
+# A call that gives a network, on the device and ready to be attacked.
+Substitute = Callable[[], nn.Module]
+NO_SUBSTITUTES: Mapping[str, Substitute] = {}
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Task:
     @property
     def passes(self) -> int:
         """Forward passes it costs."""
-        return self.benchmark.passes(self.cell) * self.images
+        return self.benchmark.passes(self.cell, self.setting) * self.images
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,8 @@ class Plan:
 def plan(
     checkpoint: Checkpoint,
     limits: Mapping[str, int] | int,
-    data_dir: Path,
-    results: Results,
-    *,
-    device: str = "cpu",
-    batch_size: int = BATCH_SIZE,
-    allow_partial: bool = False,
+    place: Place,
+    substitutes: Mapping[str, Substitute] = NO_SUBSTITUTES,
 ) -> Plan:
     """Return the cells of ``checkpoint`` on the benchmarks of ``limits``, done and missing.
 
@@ -85,18 +85,15 @@ def plan(
         checkpoint: what to evaluate.
         limits: benchmark name to how many test images, 0 for all; a number is that of every benchmark but those that
             are run only where they are named.
-        data_dir: where data sets are.
-        results: where predictions are kept.
-        device: ``cpu``, ``cuda``, ``cuda:1`` …
-        batch_size: images a batch.
-        allow_partial: take what is there of official files that are not all there.
+        place: where data sets and predictions are, and the device.
+        substitutes: networks, by fingerprint, whose attacked images it is shown too (see ``Setting``).
 
     Raises:
         UnknownName: there is no such benchmark for the checkpoint's data set.
         MissingData: its data set is not in ``data_dir``.
         UserError: it answers with other classes, or takes images of other channels, than the data set has.
     """
-    dataset = open_dataset(checkpoint.dataset, data_dir)
+    dataset = open_dataset(checkpoint.dataset, Path(place.data_dir))
     check_classes(checkpoint, dataset)
     check_channels(checkpoint, dataset)
     table = benchmarks_of(dataset.name)
@@ -106,16 +103,31 @@ def plan(
     lacking: dict[str, Sequence[str]] = {}
     for name, limit in chosen.items():
         benchmark = pick(table, name, f"benchmark of {dataset.name}")
-        kept = results.root / "adversarial"
-        setting = Setting(dataset, data_dir, torch.device(device), limit, batch_size, allow_partial, kept)
+        setting = setting_of(dataset, place, limit, substitutes)
         asked = not isinstance(limits, int)
         if missing := benchmark.needs(setting) or (None if asked else benchmark.unasked(setting)):
             skipped[benchmark.name] = missing
             continue
         if lacks := benchmark.lacks(setting):
             lacking[benchmark.name] = lacks
-        tasks += tasks_of(benchmark, checkpoint.fingerprint, setting, results)
+        tasks += tasks_of(benchmark, checkpoint.fingerprint, setting, place.store)
     return Plan(tuple(tasks), skipped, lacking)
+
+
+def setting_of(
+    dataset: Dataset, place: Place, limit: int = 0, substitutes: Mapping[str, Substitute] = NO_SUBSTITUTES
+) -> Setting:
+    """Return where the stimuli of an evaluation at ``place`` are made."""
+    return Setting(
+        dataset,
+        Path(place.data_dir),
+        torch.device(place.device),
+        limit,
+        place.batch_size,
+        place.allow_partial,
+        place.store.adversarial,
+        substitutes,
+    )
 
 
 def tasks_of(benchmark: Benchmark, fingerprint: str, setting: Setting, results: Results) -> Iterator[Task]:

@@ -52,6 +52,8 @@ METRICS: dict[str, str] = {
     "mfr_alexnet": "mFR: mean over the ten of flip_probability over AlexNet's on ImageNet-P (Hendrycks 2019)",
     "mfr_baseline": "mean over the ten of flip_probability over that of the checkpoint named by --normalise-by",
     "worst_case_error": "share of images that at least one attack of the benchmark fools at one ε (Harris et al. 2020)",
+    "gray_box_error": "error under what an attack made of other networks of the same model, mean over them",
+    "black_box_error": "error under what an attack made of networks of another model, mean over them",
     "noise_only_error": "share of images that uniform noise fools and the attack does not, at one ε",
     "zero_gradient": "share of images whose first gradient in the attack is exactly zero, or NaN",
     "aupr": "average precision of 1 − confidence as a detector of strange images among known ones (Hendrycks 2017)",

@@ -123,6 +123,11 @@ class Results:
         """Where predictions are kept."""
         return self.root / "predictions"
 
+    @property
+    def adversarial(self) -> Path:
+        """Where attacked images are kept that several cells read."""
+        return self.root / "adversarial"
+
     def path(self, cell: Cell, world: World) -> Path:
         """Return where the predictions of ``cell`` are kept."""
         return self.predictions / cell.fingerprint / f"{encode(cell.benchmark)}@{world.id}" / f"{cell.filename}.npz"

@@ -20,10 +20,12 @@ from robustbench_msda.tables.csv import to_csv
 from robustbench_msda.tables.dependency import class_dependency, classes
 from robustbench_msda.tables.dependency_by_condition import by_condition
 from robustbench_msda.tables.intervals import with_intervals
+from robustbench_msda.tables.html import to_html
 from robustbench_msda.tables.latex import to_latex
 from robustbench_msda.tables.markdown import to_markdown
 from robustbench_msda.tables.perturbation import perturbations
 from robustbench_msda.tables.robustness import corruptions, overview
+from robustbench_msda.tables.transfer import transfer, transfer_matrix
 from robustbench_msda.tables.values import Spread, TableData
 
 __all__ = ["FORMATS", "TABLES", "BuiltTables", "TableData", "build_tables"]
@@ -36,6 +38,8 @@ TABLES: dict[str, Table] = {
     "perturbations": perturbations,
     "attacks": attacks,
     "attack_suites": attack_suites,
+    "transfer": transfer,
+    "transfer_matrix": transfer_matrix,
     "class_dependency": class_dependency,
     "dependency_by_condition": by_condition,
     "class_confidence": class_confidence,
@@ -45,7 +49,16 @@ TABLES: dict[str, Table] = {
     "training_cost": training_cost,
 }
 
-FORMATS: dict[str, Callable[[TableData], str]] = {"csv": to_csv, "tex": to_latex, "md": to_markdown}
+# By the name of a format: the end of the file and what writes it.
+WRITERS: dict[str, tuple[str, Callable[[TableData], str]]] = {
+    "csv": ("csv", to_csv),
+    "latex": ("tex", to_latex),
+    "markdown": ("md", to_markdown),
+    "html": ("html", to_html),
+}
+# What a report offers to download: how files end, and what writes them.
+REPORTED = ("csv", "latex", "markdown")
+FORMATS = dict(WRITERS[name] for name in REPORTED)
 
 
 @dataclass(frozen=True)
@@ -63,8 +76,9 @@ def build_tables(
     out: Path,
     names: Sequence[str] | None = None,
     spread: Spread = "deviation",
+    formats: Sequence[str] = REPORTED,
 ) -> BuiltTables:
-    """Write the tables ``names``, all of them for None, to ``<out>/tables/<name>.csv``, ``.tex`` and ``.md``.
+    """Write the tables ``names``, all of them for None, to ``<out>/tables/<name>.<format>``.
 
     Args:
         scores: score rows, columns ``COLUMNS``; fractions.
@@ -72,12 +86,13 @@ def build_tables(
         out: the folder of the report.
         names: of ``TABLES``.
         spread: what stands behind means over networks: their standard deviation, or a 95 % interval.
+        formats: of ``WRITERS``.
 
     Returns:
         The tables that the scores have rows for; the others with the reason.
 
     Raises:
-        UnknownName: a name is not in ``TABLES``.
+        UnknownName: a name is not in ``TABLES``, or a format not in ``WRITERS``.
         UserError: a benchmark was scored in several worlds, or a file cannot be written.
     """
     built, skipped, paths = [], {}, []
@@ -89,7 +104,7 @@ def build_tables(
             skipped[name] = str(reason)
     built = [with_intervals(table) for table in built] if spread == "interval" else built
     for table in built:
-        for suffix, text in FORMATS.items():
+        for suffix, text in (pick(WRITERS, name, "format") for name in formats):
             path = out / "tables" / f"{table.name}.{suffix}"
             write_text(path, text(table))
             paths.append(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from robustbench_msda.tables.values import Column, Estimate, Format, TableData, Value
+from robustbench_msda.tables.values import Column, Estimate, Format, Printed, TableData, Value
 
 # What a column of each format is written as: suffix of the CSV column and attribute of the estimate.
 PARTS: dict[Format, dict[str, str]] = {
@@ -35,8 +35,8 @@ def to_csv(table: TableData) -> str:
 
 def fields(value: Value, column: Column) -> dict[str, object]:
     """Return the CSV fields of ``value``, by name; the same names whatever the value."""
-    if column.format == "text":
-        return {column.key: value}
+    if column.format in ("text", "printed"):
+        return {column.key: value.text if isinstance(value, Printed) else value}
     names = PARTS[column.format]
     if column.spread == "interval" and "_std" in names:
         names = {suffix: part for suffix, part in names.items() if suffix != "_std"} | {"_low": "low", "_high": "high"}

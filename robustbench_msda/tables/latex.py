@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from robustbench_msda.tables.text import caption_text, group_text, value_texts
-from robustbench_msda.tables.values import Column, TableData
+from robustbench_msda.tables.values import Column, TableData, is_bold
 
 LONGEST = 40
 # Lines of all panels together that a page has room for.
@@ -27,11 +27,21 @@ ESCAPES = {
     "±": r"$\pm$",
     "−": "$-$",
     "–": "--",
+    "—": "---",
+    "×": r"$\times$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "α": r"$\alpha$",
+    "≤": r"$\leq$",
+    "‖": r"$\|$",
+    # A circumflex above the letter before it.
+    "\u0302": r"\textasciicircum{}",
     "Δ": r"$\Delta$",
     "ε": r"$\varepsilon$",
     "ρ": r"$\rho$",
     "∞": r"$\infty$",
     "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
     '"': "''",
     "\n": " ",
     # At the start of a line these would be arguments of the line break above.
@@ -83,7 +93,8 @@ def panel_lines(
     for number, (row, line) in enumerate(zip(table.rows, texts, strict=True)):
         if len(table.groups) > 1 and (number == 0 or table.rows[number - 1].group != row.group):
             body += heading_lines(group_text(table.group_names, row.group), number, len(columns))
-        body.append(cells_line([escaped(line[k]) for k in panel]))
+        cells = [rf"\textbf{{{escaped(line[k])}}}" if is_bold(row.values[k]) else escaped(line[k]) for k in panel]
+        body.append(cells_line(cells))
     return layout, header, body
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from robustbench_msda.tables.text import caption_text, value_texts
-from robustbench_msda.tables.values import Column, TableData
+from robustbench_msda.tables.values import Column, TableData, is_bold
 
 SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|&~#$"} | {"\n": " "})
 
@@ -18,7 +18,11 @@ def to_markdown(table: TableData) -> str:
     rules = ["---"] * len(lead) + ["---" if column.format == "text" else "---:" for column in table.columns]
     lines = [f"**{table.name}.** {escaped(caption_text(table))}", "", line(map(escaped, header)), line(rules)]
     for row, values in zip(table.rows, value_texts(table), strict=True):
-        lines.append(line(map(escaped, [*(row.group if several else ()), *values])))
+        cells = [
+            f"**{escaped(text)}**" if is_bold(value) else escaped(text)
+            for value, text in zip(row.values, values, strict=True)
+        ]
+        lines.append(line([*(map(escaped, row.group) if several else ()), *cells]))
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from robustbench_msda.tables.values import Column, Estimate, TableData, Value, usual_n
+from robustbench_msda.tables.values import Column, Estimate, Printed, TableData, Value, usual_n
 
 NOTHING = "–"
 MINUS = "−"
@@ -22,8 +22,8 @@ def value_text(value: Value, column: Column, usual_n: int) -> str:
     """
     if value is None or (isinstance(value, Estimate) and math.isnan(value.mean)):
         return NOTHING
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str | Printed):
+        return value if isinstance(value, str) else value.text
     return number_text(value, column) + value.mark + number_of_networks(value, column, usual_n)
 
 
@@ -74,9 +74,14 @@ def decimals(number: float, digits: int) -> str:
     return f"{round(number, digits) or 0.0:.{digits}f}".replace("-", MINUS)
 
 
+def signed_decimals(number: float, digits: int) -> str:
+    """Return ``number`` with so many decimals and its sign."""
+    return ("+" if round(number, digits) > 0 else "") + decimals(number, digits)
+
+
 def correlation(number: float) -> str:
     """Return a correlation with two decimals and its sign."""
-    return ("+" if round(number, 2) > 0 else "") + decimals(number, 2)
+    return signed_decimals(number, 2)
 
 
 def three_digits(number: float) -> str:
@@ -119,7 +124,8 @@ DECIMALS = {"distance": 2, "precise": 3}
 def caption_text(table: TableData) -> str:
     """Return the caption of ``table``, led by its title, closed by its group where it is the only one."""
     whole = f"{table.title}. {table.caption}"
-    return f"{whole} All rows: {group_text(table.group_names, table.groups[0])}." if len(table.groups) == 1 else whole
+    only = len(table.groups) == 1 and bool(table.group_names)
+    return f"{whole} All rows: {group_text(table.group_names, table.groups[0])}." if only else whole
 
 
 def group_text(names: tuple[str, ...], group: tuple[str, ...]) -> str:

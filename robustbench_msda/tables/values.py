@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-# text; share: error or accuracy, printed in percent; change: signed, in percentage points; change_interval: the same
-# with its interval instead of a spread; distance: two decimals, no percent; quantity: three digits of anything;
-# millions: the same of a millionth, exact and without a spread; precise: three decimals, no percent; count;
-# count_interval: the same with its interval; probability; correlation: signed, two decimals.
+# text; printed: a number that comes as text; share: error or accuracy, in percent; change: signed, in percentage points;
+# change_interval: the same with its interval instead of a spread; distance: two decimals, no percent; quantity: three
+# digits of anything; millions: the same of a millionth, exact and without a spread; precise: three decimals, no percent;
+# count; count_interval: the same with its interval; probability; correlation: signed, two decimals.
 Format = Literal[
     "text",
+    "printed",
     "share",
     "change",
     "change_interval",
@@ -48,7 +49,27 @@ class Estimate:
     mark: str = ""
 
 
-Value = str | Estimate | None
+@dataclass(frozen=True)
+class Printed:
+    """A cell whose text is given, as a paper prints it.
+
+    Attributes:
+        text: plain, not yet escaped for any format.
+        bold: whether it is set in bold.
+    """
+
+    text: str
+    bold: bool = False
+
+
+Value = str | Estimate | Printed | None
+
+
+def is_bold(value: Value) -> bool:
+    """Return whether ``value`` is set in bold."""
+    return isinstance(value, Printed) and value.bold
+
+
 Spread = Literal["deviation", "interval"]
 
 

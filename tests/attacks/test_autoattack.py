@@ -17,7 +17,7 @@ from robustbench_msda.attacks.base import perform
 from robustbench_msda.attacks.ensemble import AutoAttack
 from robustbench_msda.benchmarks import Setting, benchmarks_of
 from robustbench_msda.data.datasets import open_dataset
-from robustbench_msda.results.store import Results
+from robustbench_msda.evaluation import Place
 from robustbench_msda.streams import stream
 
 SETTING = Setting(open_dataset("digits", Path()), Path(), torch.device("cpu"), limit=4)
@@ -107,7 +107,7 @@ def test_it_runs_where_it_is_installed_and_named(tmp_path: Path) -> None:
 def test_without_the_package_it_is_skipped_with_that_reason(tmp_path: Path) -> None:
     from networks import fresh_checkpoint
 
-    plan = evaluation.plan(fresh_checkpoint(), {"autoattack": 4, "l2_autoattack": 4}, tmp_path, Results(tmp_path))
+    plan = evaluation.plan(fresh_checkpoint(), {"autoattack": 4, "l2_autoattack": 4}, Place(tmp_path, tmp_path))
     assert plan.tasks == ()
     assert plan.skipped["autoattack"].reason == "the package autoattack is not installed"
     assert "fra31/auto-attack" in plan.skipped["l2_autoattack"].remedy

@@ -18,19 +18,20 @@ from robustbench_msda import attacks, evaluation, verbs
 from robustbench_msda.attacks.base import change
 from robustbench_msda.attacks.deepfool import DeepFool
 from robustbench_msda.benchmarks import Setting, benchmarks_of
-from robustbench_msda.benchmarks.adversarial import AttackSuite, WhiteBox, white_box_of
+from robustbench_msda.benchmarks.adversarial import AttackSuite, UnderAttack, attacks_of
 from robustbench_msda.benchmarks.attack_checks import CHANGED, FLAT, LOST, UNLIKE
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import DamagedData, UserError
+from robustbench_msda.evaluation import Place
 from robustbench_msda.models.checkpoints import network
 from robustbench_msda.prediction import predict
 from robustbench_msda.records import Batch, Cell, level_value
-from robustbench_msda.results.store import Results, read_predictions, read_sidecar
+from robustbench_msda.results.store import read_predictions, read_sidecar
 from robustbench_msda.streams import stream
 
 SETTING = Setting(open_dataset("digits", Path()), Path(), torch.device("cpu"), limit=12, batch_size=5)
 TABLE = benchmarks_of("digits")
-FGSM = WhiteBox("fgsm", ("fgsm()",))
+FGSM = UnderAttack("fgsm", ("fgsm()",))
 CELL = Cell("0" * 12, "fgsm", "fgsm()", "8/255")
 # The sum of the pixels of a middling image.
 DARK = 950
@@ -42,7 +43,7 @@ def model() -> nn.Module:
     return network(fresh_checkpoint(), "cpu")
 
 
-def stimuli(benchmark: WhiteBox, cell: Cell, model: nn.Module, setting: Setting = SETTING) -> list[Batch]:
+def stimuli(benchmark: UnderAttack, cell: Cell, model: nn.Module, setting: Setting = SETTING) -> list[Batch]:
     return list(benchmark.stimuli(cell, setting, model))
 
 
@@ -92,12 +93,12 @@ def test_the_images_are_foolboxs_from_the_stream_of_each(
 
 
 def test_every_text_is_canonical_and_every_level_a_number() -> None:
-    for benchmark in (*white_box_of("cifar10"), *white_box_of("imagenet")):
+    for benchmark in (*attacks_of("cifar10"), *attacks_of("imagenet")):
         assert [attacks.canonical(text) for text in benchmark.attacks] == list(benchmark.attacks)
         values = [level_value(level) for level in benchmark.levels]
         assert values == sorted(set(values))
         assert len({attacks.parse(text).norm for text in benchmark.attacks}) == 1
-    epsilons = {benchmark.name: benchmark.levels for benchmark in white_box_of("imagenet")}
+    epsilons = {benchmark.name: benchmark.levels for benchmark in attacks_of("imagenet")}
     assert epsilons["autoattack"] == ("4/255",)
     assert epsilons["fmix_attacks"][:3] == ("0", "0.0005", "0.001")
     assert len(epsilons["fmix_attacks"]) == 14
@@ -105,12 +106,12 @@ def test_every_text_is_canonical_and_every_level_a_number() -> None:
 
 
 def test_what_is_dear_runs_only_where_it_is_named(tmp_path: Path) -> None:
-    checkpoint, results = fresh_checkpoint(), Results(tmp_path)
-    unasked = evaluation.plan(checkpoint, 10, tmp_path, results)
+    checkpoint, place = fresh_checkpoint(), Place(tmp_path, tmp_path)
+    unasked = evaluation.plan(checkpoint, 10, place)
     assert {task.cell.benchmark for task in unasked.tasks} >= {"clean", "fgsm", "pgd"}
     for name in ("linf_attacks", "fmix_attacks", "l2_attacks"):
         assert "forward passes an image" in unasked.skipped[name].reason
-    named = evaluation.plan(checkpoint, {"fmix_attacks": 10}, tmp_path, results)
+    named = evaluation.plan(checkpoint, {"fmix_attacks": 10}, place)
     assert len(named.tasks) == 5 * 14
     assert named.tasks[0].setting.adversarial == tmp_path / "adversarial"
 
@@ -118,7 +119,7 @@ def test_what_is_dear_runs_only_where_it_is_named(tmp_path: Path) -> None:
 def test_epsilon_zero_is_the_clean_image_and_costs_one_pass(model: nn.Module) -> None:
     suite = TABLE["fmix_attacks"]
     for cell in (cell for cell in suite.cells("f", SETTING) if cell.level == "0"):
-        assert suite.passes(cell) == 1
+        assert suite.passes(cell, SETTING) == 1
         assert torch.equal(joined(stimuli(suite, cell, model)), clean()[0])  # type: ignore[arg-type]
 
 
@@ -152,7 +153,9 @@ def test_deepfool_runs_once_for_every_epsilon(
     other = replace(kept, batch_size=12)
     assert torch.equal(joined(stimuli(DEEPFOOL, cells[2], model, other)), alone[2])
     assert len(runs) == 3
-    assert [DEEPFOOL.passes(cell) for cell in cells] == [1, attacks.parse(cells[0].condition).passes, 1]
+    assert [DEEPFOOL.passes(cell, kept) for cell in cells] == [1, 1, 1]
+    cost = attacks.parse(cells[0].condition).passes
+    assert [DEEPFOOL.passes(cell, SETTING) for cell in cells] == [1, cost, 1]
     (path,) = tmp_path.rglob("*.npy")
     assert path.relative_to(tmp_path).parts[0] == "f" * 12
     # Another limit is another world.
@@ -209,7 +212,7 @@ class Odd(nn.Module):
         return answer
 
 
-def counts(wrong: str, model: nn.Module, benchmark: WhiteBox = FGSM, cell: Cell = CELL) -> dict[str, int]:
+def counts(wrong: str, model: nn.Module, benchmark: UnderAttack = FGSM, cell: Cell = CELL) -> dict[str, int]:
     found: dict[str, int] = {}
     for batch in stimuli(benchmark, cell, Odd(model, wrong)):
         for name, count in batch.checks.items():
@@ -298,7 +301,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run folder, and the results of the six ε on four images."""
     folder = tmp_path_factory.mktemp("attacked")
     run = saved(folder / "run")
-    verbs.evaluate(run, {"linf_attacks": 4}, place=verbs.Place(results=folder / "results"))
+    verbs.evaluate(run, {"linf_attacks": 4}, place=Place(results=folder / "results"))
     return run, folder / "results"
 
 
@@ -317,12 +320,12 @@ def test_an_evaluation_keeps_checks_beside_predictions_and_comes_back_with_the_s
         path.unlink()
     for path in results.rglob("*.npy"):
         path.unlink()
-    verbs.evaluate(run, {"linf_attacks": 4}, place=verbs.Place(results=results))
+    verbs.evaluate(run, {"linf_attacks": 4}, place=Place(results=results))
     assert contents(results) == before
 
 
 def test_the_scores_of_an_evaluation_hold_the_worst_case(evaluated: tuple[Path, Path]) -> None:
-    rows = verbs.score(place=verbs.Place(results=evaluated[1]))
+    rows = verbs.score(place=Place(results=evaluated[1]))
     worst = rows[rows["metric"] == "worst_case_error"].set_index("level")["value"]
     errors = rows[(rows["metric"] == "error") & (rows["condition"] != "")]
     assert list(worst.index) == ["0.001", "0.002", "0.005", "0.01", "0.03", "0.1"]
@@ -338,8 +341,8 @@ def test_a_check_that_fails_is_a_flag_of_the_scores(
     monkeypatch.setattr(
         "robustbench_msda.evaluation.run.network", lambda *_: Odd(network(fresh_checkpoint(), "cpu"), "flat")
     )
-    verbs.evaluate(evaluated[0], {"fgsm": 10}, place=verbs.Place(results=tmp_path))
-    rows = verbs.score(place=verbs.Place(results=tmp_path))
+    verbs.evaluate(evaluated[0], {"fgsm": 10}, place=Place(results=tmp_path))
+    rows = verbs.score(place=Place(results=tmp_path))
     assert set(rows["flags"]) == {"some gradients zero or NaN"}
     shares = rows[rows["metric"] == "zero_gradient"]
     assert list(shares["value"]) == [1.0] * 4

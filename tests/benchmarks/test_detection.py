@@ -37,6 +37,7 @@ from robustbench_msda.data.check_pictures import PictureLayout
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.data.related import Grey
 from robustbench_msda.data.wnids import IMAGENET
+from robustbench_msda.evaluation import Place
 from robustbench_msda.metrics.detection import fpr_at_recall
 from robustbench_msda.records import Cell, Score
 
@@ -89,7 +90,7 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def score_table(place: verbs.Place) -> pd.DataFrame:
+def score_table(place: Place) -> pd.DataFrame:
     frame = verbs.score(place=place)
     chosen = frame[frame["metric"].isin(["aupr", "auroc", "fpr95", "aupr_chance"])]
     return chosen.set_index(["benchmark", "condition", "metric"])
@@ -107,7 +108,7 @@ def test_imagenet_o_end_to_end_with_a_real_network(
     places = ["--data-dir", str(data_dir), "--results", str(tmp_path / "results"), "--device", "cpu"]
     assert status(["evaluate", str(run), "--benchmarks", "clean,imagenet-o", "--limit", "30", *places]) == 0
     assert "imagenet_o" in capsys.readouterr().err
-    place = verbs.Place(data_dir, tmp_path / "results")
+    place = Place(data_dir, tmp_path / "results")
     values = score_table(place)["value"]
     strange, clean = stored(place.results, "imagenet_o", "unmasked"), stored(place.results, "clean", "")
     assert strange.logits is not None
@@ -131,7 +132,7 @@ def test_imagenet_o_takes_the_validation_images_of_its_classes(
     monkeypatch.setitem(PICTURES, "imagenet_o", PictureLayout("imagenet_o", "imagenet-o", dataset.classes[1:], 2))
     for k in (1, 2):
         write_picture(data_dir / "imagenet_o" / dataset.classes[k] / "x.jpg", smooth(70 + k, 44, 66))
-    run, place = run_folder(tmp_path / "run", dataset), verbs.Place(data_dir, tmp_path / "results")
+    run, place = run_folder(tmp_path / "run", dataset), Place(data_dir, tmp_path / "results")
     verbs.evaluate(run, {"imagenet_o": 0, "clean": 0}, place=place)
     table = score_table(place)
     clean, strange = stored(place.results, "clean", ""), stored(place.results, "imagenet_o", "unmasked")
@@ -140,7 +141,7 @@ def test_imagenet_o_takes_the_validation_images_of_its_classes(
     truth = np.repeat([1, 0], [2, 4])
     assert table["value"]["imagenet_o", "unmasked", "auroc"] == pytest.approx(roc_auc_score(truth, scores))
     assert table["n"]["imagenet_o", "unmasked", "auroc"] == 6
-    limited = verbs.Place(data_dir, tmp_path / "limited")
+    limited = Place(data_dir, tmp_path / "limited")
     verbs.evaluate(run, {"imagenet_o": 1, "clean": 0}, place=limited)
     frame = verbs.score(place=limited)
     assert "aupr" not in set(frame["metric"])
@@ -160,7 +161,7 @@ def strange_folders(data_dir: Path) -> None:
 def test_any_folder_is_told_from_the_test_images(data_dir: Path, tmp_path: Path) -> None:
     dataset = own_dataset(data_dir)
     strange_folders(data_dir)
-    run, place = run_folder(tmp_path / "run", dataset), verbs.Place(data_dir, tmp_path / "results", batch_size=2)
+    run, place = run_folder(tmp_path / "run", dataset), Place(data_dir, tmp_path / "results", batch_size=2)
     planned = verbs.evaluate(run, {"ood": 0, "clean": 0}, place=place)
     assert planned.cells.lacking == {"ood": ["empty"]}
     conditions = [task.cell.condition for task in planned.cells.tasks if task.cell.benchmark == "ood"]

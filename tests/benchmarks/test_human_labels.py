@@ -22,6 +22,7 @@ from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.data.human_labels import COUNTS, PROBS
 from robustbench_msda.data.known import DATASETS
 from robustbench_msda.data.prepare import prepare
+from robustbench_msda.evaluation import Place
 
 IMAGES = 40
 LABELS = np.random.default_rng(4).permutation(np.arange(IMAGES) % 10)
@@ -62,7 +63,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
-def values_of(place: verbs.Place) -> dict[str, float]:
+def values_of(place: Place) -> dict[str, float]:
     frame = verbs.score(place=place)
     rows = frame[frame["benchmark"] == "cifar10h"]
     assert (rows["n"] == IMAGES).all()
@@ -78,14 +79,14 @@ def missing(dataset: Dataset, data_dir: Path) -> Missing:
     return found
 
 
-def condition_of(place: verbs.Place) -> str:
+def condition_of(place: Place) -> str:
     (path,) = place.results.glob("predictions/*/cifar10h@*/*.npz")
     return path.name.split("~")[0]
 
 
 def test_divergences_equal_scipys_on_what_the_network_answers(data_dir: Path, tmp_path: Path) -> None:
     dataset = open_dataset("cifar10", data_dir)
-    run, place = run_folder(tmp_path / "run", dataset), verbs.Place(data_dir, tmp_path / "results", batch_size=7)
+    run, place = run_folder(tmp_path / "run", dataset), Place(data_dir, tmp_path / "results", batch_size=7)
     verbs.evaluate(run, {"cifar10h": 0}, place=place)
     found = stored(place.results, "cifar10h", condition_of(place))
     assert condition_of(place).startswith("cifar10=")
@@ -101,7 +102,7 @@ def test_divergences_equal_scipys_on_what_the_network_answers(data_dir: Path, tm
     assert extra == pytest.approx(entropy(counts, axis=1).mean(), rel=1e-5)
     assert "kl_model_human_smoothed" not in values
     np.save(data_dir / "cifar10h" / COUNTS, counts)
-    again = verbs.Place(data_dir, tmp_path / "again")
+    again = Place(data_dir, tmp_path / "again")
     verbs.evaluate(run, {"cifar10h": 0}, place=again)
     more = values_of(again)
     assert more["kl_human_model"] == pytest.approx(values["kl_human_model"], rel=1e-6)
@@ -115,7 +116,7 @@ def test_a_network_of_another_part_of_cifar10_is_shown_every_set_in_official_ord
     prepared(data_dir, "jpeg_copies", LABELS, seed=2)
     prepared(data_dir, "by_class", np.sort(LABELS), seed=2)
     prepared(data_dir, "few", LABELS[:30], seed=2)
-    run, place = run_folder(tmp_path / "run", own), verbs.Place(data_dir, tmp_path / "results")
+    run, place = run_folder(tmp_path / "run", own), Place(data_dir, tmp_path / "results")
     places = ["--data-dir", str(data_dir), "--results", str(place.results), "--device", "cpu"]
     assert status(["evaluate", str(run), "--benchmarks", "cifar10h", *places]) == 0
     paths = sorted(place.results.glob("predictions/*/cifar10h@*/*.npz"))

@@ -17,6 +17,7 @@ from robustbench_msda.corruptions import CORRUPTIONS, corrupt
 from robustbench_msda.corruptions.three_d import CORRUPTIONS_3DCC
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import MissingData
+from robustbench_msda.evaluation import Place
 from robustbench_msda.records import Cell
 from robustbench_msda.streams import stream
 
@@ -86,7 +87,7 @@ def test_a_stimulus_is_a_function_of_its_key(setting: Setting, condition: str) -
 
 
 def test_the_official_files_are_run_in_place_of_made_ones_unless_both_are_named(tmp_path: Path) -> None:
-    run, place = saved(tmp_path / "run"), verbs.Place(data_dir=tmp_path, results=tmp_path / "results")
+    run, place = saved(tmp_path / "run"), Place(data_dir=tmp_path, results=tmp_path / "results")
     assert "digits_c_made" in {task.cell.benchmark for task in verbs.plan(run, 5, place=place).cells.tasks}
     dataset = open_dataset("digits", tmp_path)
     (tmp_path / "digits_c").mkdir()
@@ -103,7 +104,7 @@ def test_the_official_files_are_run_in_place_of_made_ones_unless_both_are_named(
 
 def test_what_takes_long_is_run_only_where_it_is_named(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    run, place = saved(tmp_path / "run"), verbs.Place(data_dir=tmp_path, results=tmp_path / "results")
+    run, place = saved(tmp_path / "run"), Place(data_dir=tmp_path, results=tmp_path / "results")
     assert "digits_3dcc_made" in verbs.plan(run, 5, place=place).cells.skipped
     named = verbs.plan(run, {"digits_3dcc_made": 5}, place=place).cells
     assert [task.cell.condition for task in named.tasks[::5]] == list(CORRUPTIONS_3DCC)
@@ -111,7 +112,7 @@ def test_what_takes_long_is_run_only_where_it_is_named(tmp_path: Path) -> None:
 
 def test_the_six_of_3dcc_are_evaluated_and_aggregated(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    run, place = saved(tmp_path / "run"), verbs.Place(results=tmp_path / "results")
+    run, place = saved(tmp_path / "run"), Place(results=tmp_path / "results")
     verbs.evaluate(run, {"digits_3dcc_made": 2}, place=place)
     frame = verbs.score(place=place)
     errors = frame[(frame["metric"] == "error") & (frame["subset"] == "all")]

@@ -13,6 +13,7 @@ from robustbench_msda.benchmarks import Setting, benchmarks_of, made_perturbatio
 from robustbench_msda.corruptions.perturbations import PERTURBATIONS, perturb
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.data.prepare import prepare
+from robustbench_msda.evaluation import Place
 from robustbench_msda.models.checkpoints import Checkpoint, load, network, save
 from robustbench_msda.models.sources import build
 from robustbench_msda.records import Batch, Cell
@@ -132,7 +133,7 @@ def test_other_sides_are_missing(tmp_path: Path) -> None:
 
 
 def test_evaluated_end_to_end_flips_equal_a_loop(data_dir: Path, checkpoint: Path, tmp_path: Path) -> None:
-    place = verbs.Place(data_dir=data_dir, results=tmp_path, batch_size=62)
+    place = Place(data_dir=data_dir, results=tmp_path, batch_size=62)
     verbs.evaluate(checkpoint, {"mine_p_made": 6}, place=place)
     files = {read_sidecar(path).cell.condition: read_predictions(path) for path in tmp_path.rglob("*.npz")}
     assert set(files) == set(PERTURBATIONS)

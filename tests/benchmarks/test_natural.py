@@ -37,6 +37,7 @@ from robustbench_msda.data.known import DATASETS
 from robustbench_msda.data.prepare import prepare
 from robustbench_msda.data.wnids import IMAGENET
 from robustbench_msda.errors import DamagedData
+from robustbench_msda.evaluation import Place
 from robustbench_msda.prediction import masked
 from robustbench_msda.records import Cell
 from robustbench_msda.results.scores import read_scores
@@ -113,7 +114,7 @@ def test_the_three_end_to_end_with_a_real_network(
     places = ["--data-dir", str(data_dir), "--results", str(tmp_path / "results"), "--device", "cpu"]
     assert status(["evaluate", str(run), "--benchmarks", names, "--limit", str(limit), *places]) == 0
     assert "imagenet_a 0/1, imagenet_r 0/1, imagenet_v2 0/1" in capsys.readouterr().err
-    frame = verbs.score(place=verbs.Place(data_dir, tmp_path / "results"))
+    frame = verbs.score(place=Place(data_dir, tmp_path / "results"))
     errors = frame[frame["metric"] == "error"].set_index(["benchmark", "condition"])
     assert errors["value"]["imagenet_a", "unmasked"] == 1
     assert errors["value"]["imagenet_a", "masked"] == pytest.approx(5 / 6)
@@ -162,7 +163,7 @@ def test_pictures_are_resized_cut_and_labelled_as_a_loop_over_the_files_says(
     paths = sorted((data_dir / "imagenet_a").glob("*/*"))
     images = [np.asarray(view(Image.open(path).convert("RGB"))) for path in paths]
     run = run_folder(tmp_path / "run", dataset)
-    place = verbs.Place(data_dir, tmp_path / "results", batch_size=3)
+    place = Place(data_dir, tmp_path / "results", batch_size=3)
     verbs.evaluate(run, {"imagenet_a": 0}, place=place)
     found = stored(place.results, "imagenet_a", "unmasked")
     check_against(model_of(run, data_dir), images, [1, 1, 1, 2], found)
@@ -256,7 +257,7 @@ def test_other_prepared_sets_of_the_same_classes_are_shown_where_asked(
         write_picture(target, Image.open(path))
     prepare("copies", data_dir / ".copies", data_dir)
     own_dataset(data_dir, "larger", side=40)
-    run, place = run_folder(tmp_path / "run", dataset), verbs.Place(data_dir, tmp_path / "results")
+    run, place = run_folder(tmp_path / "run", dataset), Place(data_dir, tmp_path / "results")
     places = ["--data-dir", str(data_dir), "--results", str(place.results), "--device", "cpu"]
     assert status(["evaluate", str(run), "--dry-run", *places]) == 0
     assert "skipped shift: it would show copies; name shift in --benchmarks" in capsys.readouterr().err
@@ -290,7 +291,7 @@ def test_images_that_another_set_trains_on_are_no_shift(data_dir: Path, monkeypa
 
 
 def test_scores_can_be_read_back(dataset: Dataset, data_dir: Path, tmp_path: Path) -> None:
-    place = verbs.Place(data_dir, tmp_path / "results")
+    place = Place(data_dir, tmp_path / "results")
     verbs.evaluate(run_folder(tmp_path / "run", dataset), {"imagenet_a": 0}, place=place)
     frame = verbs.score(place=place, name="natural")
     again = read_scores(place.results / "scores/natural.csv.gz")

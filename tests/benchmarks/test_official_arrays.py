@@ -29,6 +29,7 @@ from robustbench_msda.conditions import EXTRA, FIFTEEN
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.data.stimuli import Stills, VideoArray
 from robustbench_msda.errors import DamagedData, UserError
+from robustbench_msda.evaluation import Place
 from robustbench_msda.records import Batch, Cell, limited
 
 NINETEEN = (*FIFTEEN, *EXTRA)
@@ -86,7 +87,7 @@ def test_every_known_data_set_has_its_official_files_and_any_other_its_own() -> 
 def test_predictions_equal_a_loop_over_the_arrays(dataset: Dataset, data_dir: Path, tmp_path: Path) -> None:
     write_corruptions(data_dir / "mine_c")
     run = run_folder(tmp_path / "run", dataset)
-    place = verbs.Place(data_dir, tmp_path / "results", batch_size=4)
+    place = Place(data_dir, tmp_path / "results", batch_size=4)
     planned = verbs.evaluate(run, {"mine_c": 0, "clean": 0}, place=place)
     assert planned.cells.lacking == {}
     assert {task.cell.condition for task in planned.cells.tasks} == {*NINETEEN, ""}
@@ -188,7 +189,7 @@ def test_an_aggregate_of_some_is_of_all_only_where_it_may_be(dataset: Dataset, d
     write_corruptions(data_dir / "mine_c", ("fog", "snow"))
     run = run_folder(tmp_path / "run", dataset)
     for partial in (False, True):
-        place = verbs.Place(data_dir, tmp_path / f"results{partial}", allow_partial=partial)
+        place = Place(data_dir, tmp_path / f"results{partial}", allow_partial=partial)
         verbs.evaluate(run, {"mine_c": 0}, place=place)
         frame = verbs.score(place=place)
         flags = frame[frame["metric"] == "mean_corruption_error"]["flags"].tolist()
@@ -277,7 +278,7 @@ def test_videos_are_predicted_frame_by_frame(dataset: Dataset, data_dir: Path, t
     names = ("gaussian_noise", "motion_blur", "translate", "shear")
     arrays = write_videos(data_dir / "mine_p", names)
     run = run_folder(tmp_path / "run", dataset)
-    place = verbs.Place(data_dir, tmp_path / "results", batch_size=50)
+    place = Place(data_dir, tmp_path / "results", batch_size=50)
     planned = verbs.evaluate(run, {"mine_p": 0}, place=place)
     assert [task.cell.condition for task in planned.cells.tasks] == list(names)
     assert "snow" in planned.cells.lacking["mine_p"]
@@ -350,4 +351,4 @@ def test_videos_of_no_known_size_are_not_read(data_dir: Path) -> None:
 def test_a_name_that_is_no_benchmark_is_refused(dataset: Dataset, data_dir: Path, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "run", dataset)
     with pytest.raises(UserError, match="Did you mean mine_c"):
-        verbs.plan(run, {"mine_cc": 0}, place=verbs.Place(data_dir, tmp_path / "results"))
+        verbs.plan(run, {"mine_cc": 0}, place=Place(data_dir, tmp_path / "results"))

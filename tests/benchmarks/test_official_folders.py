@@ -29,6 +29,7 @@ from robustbench_msda.cli.main import status
 from robustbench_msda.conditions import TWELVE
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.errors import DamagedData
+from robustbench_msda.evaluation import Place
 from robustbench_msda.records import Batch, Cell
 
 
@@ -87,7 +88,7 @@ def test_predictions_equal_a_loop_over_the_files(
     write_cells(data_dir / "ImageNet-C/weather", data_dir / "imagenet/val", levels="3", side=224)
     write_cells(data_dir / "ImageNet-C", data_dir / "imagenet/val", ("saturate",), "25", side=224)
     run = run_folder(tmp_path / "run", dataset)
-    place = verbs.Place(data_dir, tmp_path / "results", batch_size=6)
+    place = Place(data_dir, tmp_path / "results", batch_size=6)
     planned = verbs.evaluate(run, {"imagenet_c": 0, "imagenet_c_augmix": 0, "clean": 0}, place=place)
     lacking = planned.cells.lacking["imagenet_c"]
     assert {"saturate/1", "saturate/3", "saturate/4", "fog/1", "snow"} <= set(lacking)
@@ -111,7 +112,7 @@ def test_predictions_equal_a_loop_over_the_files(
 def test_3dcc_has_twelve_corruptions_of_its_own(dataset: Dataset, data_dir: Path, tmp_path: Path) -> None:
     write_cells(data_dir / "ImageNet-3DCC", data_dir / "imagenet/val", TWELVE, "1")
     run = run_folder(tmp_path / "run", dataset)
-    place = verbs.Place(data_dir, tmp_path / "results", allow_partial=True)
+    place = Place(data_dir, tmp_path / "results", allow_partial=True)
     planned = verbs.evaluate(run, {"imagenet_3dcc": 0}, place=place)
     assert [task.cell.condition for task in planned.cells.tasks] == list(TWELVE)
     frame = verbs.score(place=place)
@@ -129,7 +130,7 @@ def test_a_data_set_of_ones_own_may_have_folders(data_dir: Path, tmp_path: Path)
             path.parent.mkdir(parents=True, exist_ok=True)
             smooth(10 * k + i, 20, 20).save(path)
     run = run_folder(tmp_path / "run", dataset)
-    place = verbs.Place(data_dir, tmp_path / "results")
+    place = Place(data_dir, tmp_path / "results")
     verbs.evaluate(run, {"mine_c": 0}, place=place)
     images = [as_pixels(path) for path in sorted((data_dir / "mine_c/fog/2").glob("*/*"))]
     found = stored(place.results, "mine_c", "fog", "2")
@@ -150,7 +151,7 @@ def test_missing_pictures_are_counted_and_may_be_done_without(
     assert torch.cat([batch.targets for batch in found]).tolist() == [0, 0, 1]
     assert torch.cat([batch.targets for batch in fog(dataset, data_dir, "2")]).tolist() == [0, 0, 1, 1, 2, 2]
     run = run_folder(tmp_path / "run", dataset)
-    place = verbs.Place(data_dir, tmp_path / "results", allow_partial=True, batch_size=2)
+    place = Place(data_dir, tmp_path / "results", allow_partial=True, batch_size=2)
     planned = verbs.evaluate(run, {"imagenet_c": 0}, place=place)
     assert planned.cells.images == 3 + 4 * 6
     images = [as_pixels(path) for path in sorted((imagenet_c / "fog/1").glob("*/*"))]

@@ -25,6 +25,7 @@ from robustbench_msda.benchmarks import official_perturbations
 from robustbench_msda.data.datasets import Dataset
 from robustbench_msda.data.videos import VideoFiles, decode_video
 from robustbench_msda.errors import DamagedData
+from robustbench_msda.evaluation import Place
 from robustbench_msda.records import Batch, Cell
 
 av = pytest.importorskip("av", reason="reading videos needs the extra `video`")
@@ -96,7 +97,7 @@ def test_predictions_equal_a_loop_over_the_frames(
     still = write_perturbation(data_dir / "imagenet_p/translate", data_dir / "imagenet/val", 16, 50)
     write_perturbation(data_dir / "imagenet_p/gaussian_noise_2", data_dir / "imagenet/val", 3)
     run = run_folder(tmp_path / "run", dataset)
-    place = verbs.Place(data_dir, tmp_path / "results", batch_size=40)
+    place = Place(data_dir, tmp_path / "results", batch_size=40)
     planned = verbs.evaluate(run, {"imagenet_p": 0}, place=place)
     assert [task.cell.condition for task in planned.cells.tasks] == ["translate", "tilt"]
     assert planned.cells.images == 6 * (31 + 16)

@@ -13,6 +13,7 @@ from robustbench_msda import verbs
 from robustbench_msda.augmentations import AUGMENTATIONS, canonical
 from robustbench_msda.cli.main import status
 from robustbench_msda.data.prepare import prepare
+from robustbench_msda.evaluation import Place
 from robustbench_msda.models.checkpoints import load
 
 __all__ = ["refused"]
@@ -95,7 +96,7 @@ def test_a_second_folder_of_images_joins_every_epoch(extra: str, steps: int, squ
     """Stylised copies (SIN) make an epoch twice as long."""
     recipe = {"dataset": "squares", "model": "resnet20", "epochs": 2, "batch_size": 12, "extra_dataset": extra}
     told = []
-    place = verbs.Place(data_dir=squares)
+    place = Place(data_dir=squares)
     verbs.train(recipe, tmp_path / "run", place=place, progress=lambda done, total, _="": told.append((done, total)))
     assert told[-1] == (steps, steps)
 

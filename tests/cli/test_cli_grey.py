@@ -18,6 +18,7 @@ from robustbench_msda.corrupting import write_corrupted
 from robustbench_msda.data import idx
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UserError
+from robustbench_msda.evaluation import Place
 from robustbench_msda.models.checkpoints import load
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.training.state import start
@@ -71,7 +72,7 @@ def test_train_evaluate_score(
     places = ["--data-dir", str(data_dir), "--results", str(tmp_path / "results"), "--device", "cpu"]
     assert status(["evaluate", str(trained), "--benchmarks", "clean,fgsm,pgd", "--limit", "40", *places]) == 0
     assert status(["score", "--results", str(tmp_path / "results"), "--name", "grey"]) == 0
-    frame = verbs.score(place=verbs.Place(data_dir, tmp_path / "results"))
+    frame = verbs.score(place=Place(data_dir, tmp_path / "results"))
     errors = frame[frame.metric == "error"].set_index(["benchmark", "level"]).value
     # Chance is a half; one epoch on mixed images is enough for bands, and an attack undoes it.
     assert errors["clean", ""].max() < 0.3
@@ -149,7 +150,7 @@ def test_a_checkpoint_of_other_channels_than_its_data(trained: Path, data_dir: P
     other = ["--data-dir", str(tmp_path / "data")]
     assert status(["data", "prepare", "bands", "--from", str(tmp_path / "rgb"), *other]) == 0
     with pytest.raises(UserError, match="takes images of 1 channels, the data set bands has 3"):
-        verbs.plan(trained, 0, place=verbs.Place(tmp_path / "data", tmp_path / "results"))
+        verbs.plan(trained, 0, place=Place(tmp_path / "data", tmp_path / "results"))
 
 
 BAD: Sequence[tuple[list[str], str]] = (

@@ -11,6 +11,7 @@ from networks import contents
 
 from robustbench_msda import verbs
 from robustbench_msda.cli.main import status
+from robustbench_msda.evaluation import Place
 from robustbench_msda.results.scores import read_scores
 from robustbench_msda.results.store import Results, read_sidecar
 from robustbench_msda.running import seconds_evaluated
@@ -131,6 +132,6 @@ def test_hours_are_those_of_the_study_alone(done: Path) -> None:
     paths = [path for name, _, cells in store.worlds(record.fingerprint) if name in limits for path in cells.values()]
     assert before == pytest.approx(sum(read_sidecar(path).seconds for path in paths))
     (run_folder,) = (done / "runs").glob(f"*{record.augmentation}*")
-    verbs.evaluate(run_folder, {"clean": 7}, place=verbs.Place(results=done / "results"))
+    verbs.evaluate(run_folder, {"clean": 7}, place=Place(results=done / "results"))
     assert seconds_evaluated(store, record, limits) == before
     assert seconds_evaluated(store, record, {"clean": 7}) > 0

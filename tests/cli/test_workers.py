@@ -12,7 +12,7 @@ from robustbench_msda.cli.run import placed
 from robustbench_msda.cli.workers import made
 from robustbench_msda.engines import Workers
 from robustbench_msda.errors import UnknownName, UserError
-from robustbench_msda.verbs import Place
+from robustbench_msda.evaluation import Place
 
 
 def test_options_of_an_engine_are_what_its_library_takes() -> None:

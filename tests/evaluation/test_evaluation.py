@@ -15,13 +15,14 @@ from networks import contents, fresh_checkpoint, saved
 
 from robustbench_msda import evaluation, verbs
 from robustbench_msda.benchmarks import Setting, benchmarks_of
-from robustbench_msda.benchmarks.adversarial import WhiteBox
+from robustbench_msda.benchmarks.adversarial import UnderAttack
 from robustbench_msda.data.datasets import open_dataset
 from robustbench_msda.errors import UnknownName, UserError
+from robustbench_msda.evaluation import Place
 from robustbench_msda.evaluation.run import ahead, record_of
 from robustbench_msda.models.checkpoints import network
 from robustbench_msda.records import Cell, level_value, limited
-from robustbench_msda.results.store import Results, read_predictions, read_sidecar
+from robustbench_msda.results.store import read_predictions, read_sidecar
 
 LIMITS = {"clean": 0, "digits_c_made": 20, "fgsm": 20, "pgd": 6}
 
@@ -31,7 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run folder and the results of an evaluation that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     run = saved(folder / "run")
-    verbs.evaluate(run, LIMITS, place=verbs.Place(results=folder / "results"))
+    verbs.evaluate(run, LIMITS, place=Place(results=folder / "results"))
     return run, folder / "results"
 
 
@@ -39,7 +40,7 @@ def test_every_cell_is_predicted_and_nothing_is_done_twice(whole: tuple[Path, Pa
     run, results = whole
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*.npz")}
     assert len(before) == 1 + 19 * 5 + 4 + 4
-    planned = verbs.evaluate(run, LIMITS, place=verbs.Place(results=results))
+    planned = verbs.evaluate(run, LIMITS, place=Place(results=results))
     assert planned.cells.missing == ()
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*.npz")} == before
 
@@ -70,20 +71,20 @@ def test_a_lost_cell_comes_back_with_the_same_bytes(whole: tuple[Path, Path], tm
     lost = [path for path in results.rglob("*.npz") if "shot_noise" in path.name or "pgd" in path.name][::3]
     for path in lost:
         path.unlink()
-    planned = verbs.evaluate(run, LIMITS, place=verbs.Place(results=results))
+    planned = verbs.evaluate(run, LIMITS, place=Place(results=results))
     assert len(planned.cells.missing) == len(lost)
     assert contents(results) == before
 
 
 def test_predictions_do_not_depend_on_the_batch_size(whole: tuple[Path, Path], tmp_path: Path) -> None:
     run, results = whole
-    verbs.evaluate(run, LIMITS, place=verbs.Place(results=tmp_path, batch_size=7))
+    verbs.evaluate(run, LIMITS, place=Place(results=tmp_path, batch_size=7))
     assert contents(tmp_path / "predictions") == contents(results / "predictions")
 
 
 def test_limited_predictions_are_rows_of_the_full_ones_and_live_apart(whole: tuple[Path, Path], tmp_path: Path) -> None:
     run, results = whole
-    verbs.evaluate(run, {"clean": 50}, place=verbs.Place(results=tmp_path))
+    verbs.evaluate(run, {"clean": 50}, place=Place(results=tmp_path))
     some = read_predictions(next(tmp_path.rglob("clean@*/*.npz")))
     full = read_predictions(next(results.rglob("clean@*/*.npz")))
     np.testing.assert_array_equal(some.index, limited(500, 50))
@@ -144,24 +145,24 @@ def test_a_checkpoint_of_other_classes_is_refused(tmp_path: Path) -> None:
     checkpoint = fresh_checkpoint()
     other = replace(checkpoint, classes=(*checkpoint.classes[:-1], "ten"))
     with pytest.raises(UserError, match="class 9 is 'ten'"):
-        evaluation.plan(other, 0, tmp_path, Results(tmp_path))
+        evaluation.plan(other, 0, Place(tmp_path, tmp_path))
 
 
 def test_parts_split_large_test_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = saved(tmp_path / "run")
-    verbs.evaluate(run, {"clean": 0}, place=verbs.Place(results=tmp_path / "one"))
+    verbs.evaluate(run, {"clean": 0}, place=Place(results=tmp_path / "one"))
     for module in ("records", "benchmarks.base"):
         monkeypatch.setattr(f"robustbench_msda.{module}.PART_SIZE", 200)
-    verbs.evaluate(run, {"clean": 0}, place=verbs.Place(results=tmp_path / "three"))
+    verbs.evaluate(run, {"clean": 0}, place=Place(results=tmp_path / "three"))
     parts = sorted((tmp_path / "three").rglob("*.npz"))
     assert [read_sidecar(path).n for path in parts] == [200, 200, 100]
     joined = np.concatenate([read_predictions(path).top5_logit for path in parts])
     np.testing.assert_array_equal(joined, read_predictions(next((tmp_path / "one").rglob("*.npz"))).top5_logit)
-    one = verbs.score(place=verbs.Place(results=tmp_path / "one"))
-    three = verbs.score(place=verbs.Place(results=tmp_path / "three"))
+    one = verbs.score(place=Place(results=tmp_path / "one"))
+    three = verbs.score(place=Place(results=tmp_path / "three"))
     assert one.equals(three)
     parts[1].unlink()
-    assert verbs.score(place=verbs.Place(results=tmp_path / "three")).empty
+    assert verbs.score(place=Place(results=tmp_path / "three")).empty
 
 
 def test_ahead_keeps_order_and_passes_errors_on() -> None:
@@ -183,7 +184,7 @@ def test_pgd_is_no_weaker_than_its_own_start() -> None:
     model = network(fresh_checkpoint(), "cpu")
     losses = []
     for attack in ("pgd(steps=1, rel_stepsize=0.0001)", "pgd(steps=10, rel_stepsize=0.25)"):
-        benchmark = WhiteBox("pgd", (attack,))
+        benchmark = UnderAttack("pgd", (attack,))
         (batch,) = benchmark.stimuli(Cell("", "pgd", attack, "8/255"), setting, model)
         losses.append(float(torch.nn.functional.cross_entropy(model(batch.images), batch.targets)))
     assert losses[1] > losses[0] + 0.01
@@ -191,8 +192,8 @@ def test_pgd_is_no_weaker_than_its_own_start() -> None:
 
 def evaluate_in_a_process(run: Path, results: Path) -> subprocess.Popen[bytes]:
     code = (
-        "import torch; torch.set_num_threads(1); from robustbench_msda import verbs; from pathlib import Path;"
-        f"verbs.evaluate({str(run)!r}, {LIMITS!r}, place=verbs.Place(results=Path({str(results)!r})))"
+        "import torch; torch.set_num_threads(1); from robustbench_msda import Place, verbs; from pathlib import Path;"
+        f"verbs.evaluate({str(run)!r}, {LIMITS!r}, place=Place(results=Path({str(results)!r})))"
     )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
 
@@ -213,7 +214,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_bytes(whole: tuple[Path, Path],
     assert process.returncode == -signal.SIGKILL
     left = len(contents(tmp_path / "predictions"))
     assert 9 <= left < 59
-    verbs.evaluate(run, LIMITS, place=verbs.Place(results=tmp_path))
+    verbs.evaluate(run, LIMITS, place=Place(results=tmp_path))
     assert contents(tmp_path / "predictions") == contents(results / "predictions")
 
 

@@ -16,9 +16,9 @@ from robustbench_msda import evaluation, verbs
 from robustbench_msda.benchmarks import Setting
 from robustbench_msda.data.datasets import Dataset, open_dataset
 from robustbench_msda.errors import UnknownName
+from robustbench_msda.evaluation import Place
 from robustbench_msda.evaluation.pieces import costs, only, pieces
 from robustbench_msda.records import Cell
-from robustbench_msda.results.store import Results
 
 LIMITS = {"clean": 0, "digits_c_made": 40, "fgsm": 50, "pgd": 10}
 DIGITS = Setting(open_dataset("digits", Path()), Path(), torch.device("cpu"))
@@ -26,7 +26,7 @@ DIGITS = Setting(open_dataset("digits", Path()), Path(), torch.device("cpu"))
 
 @cache
 def whole_plan() -> evaluation.Plan:
-    return evaluation.plan(fresh_checkpoint(), LIMITS, Path(), Results(Path("nowhere")))
+    return evaluation.plan(fresh_checkpoint(), LIMITS, Place(results=Path("nowhere")))
 
 
 @cache
@@ -82,7 +82,7 @@ def test_a_benchmark_that_cannot_run_here_has_no_cells_and_one_that_is_none_is_r
 
 
 def test_a_piece_of_a_plan_is_its_cells_of_any_checkpoint() -> None:
-    plan = evaluation.plan(fresh_checkpoint(), {"clean": 0, "fgsm": 10}, Path(), Results(Path("nowhere")))
+    plan = evaluation.plan(fresh_checkpoint(), {"clean": 0, "fgsm": 10}, Place(results=Path("nowhere")))
     first, second = plan.tasks[1].cell._replace(fingerprint="another"), plan.tasks[3].cell
     assert only(plan, [second, first]).tasks == (plan.tasks[1], plan.tasks[3])
     assert only(plan, []).tasks == ()
@@ -91,7 +91,7 @@ def test_a_piece_of_a_plan_is_its_cells_of_any_checkpoint() -> None:
 def test_pieces_together_are_the_evaluation(tmp_path: Path) -> None:
     limits = {"clean": 0, "fgsm": 20}
     folder = saved(tmp_path / "run")
-    whole, parts = (verbs.Place(results=tmp_path / name) for name in ("whole", "parts"))
+    whole, parts = (Place(results=tmp_path / name) for name in ("whole", "parts"))
     verbs.evaluate(folder, limits, place=whole)
     found = pieces(limits, DIGITS, 200)
     assert len(found) > 2
