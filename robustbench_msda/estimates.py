@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -91,11 +91,13 @@ def estimate(study: Study, place: Place, runs: Path) -> Estimate:
     trials = study.trials()
     known = {record.recipe_id: record for record in place.store.checkpoints().values()}
     here = Here(place)
+    substitutes = tuple((recipe, tuple(attacks.items())) for recipe, attacks in study.substitutes())
     todo: dict[str, Todo] = {}
     with measuring(place) as speeds:
         for trial in trials:
             trained = (runs / trial.recipe.folder / CHECKPOINT).exists()
-            todo[trial.recipe.id] = left(trial, here, speeds, known.get(trial.recipe.id), trained=trained)
+            own = left(trial, here, speeds, known.get(trial.recipe.id), trained=trained)
+            todo[trial.recipe.id] = with_transfer(own, trial.recipe, substitutes, here, speeds, known)
     rows = (row for name, part in study.parts().items() for row in rows_of(name, part.recipes(), todo))
     return Estimate(tuple(todo.values()), (*here.lacking, *speeds.why), tuple(rows))
 
@@ -129,6 +131,47 @@ def left(trial: Trial, here: Here, speeds: Speeds, record: CheckpointRecord | No
         spent.append(times(sum(task.passes for task in missing), speeds.passing(trial.recipe, sets[0])))
     known = [seconds for seconds in spent if seconds is not None]
     return Todo(trained, len(tasks), len(tasks) - len(missing), sum(known) / 3600 if known == spent else None)
+
+
+def with_transfer(
+    own: Todo,
+    recipe: Recipe,
+    substitutes: Sequence[tuple[Recipe, tuple[tuple[str, int], ...]]],
+    here: Here,
+    speeds: Speeds,
+    known: Mapping[str, CheckpointRecord],
+) -> Todo:
+    """Return ``own`` and what the network of ``recipe`` has to do with attacked images of other networks.
+
+    It answers those of every other substitute, a pass an image; where it is one itself it is attacked, once.
+    """
+    sets = here.sets(recipe.dataset, recipe.extra_dataset)
+    given = [(each, attacks) for each, attacks in substitutes if each.dataset == recipe.dataset]
+    if not sets or not given:
+        return own
+    cells, missing, passes = 0, 0, 0
+    for each, attacks in given:
+        source = known[each.id].fingerprint if each.id in known else "unknown"
+        shown = [on_source(task, source) for task in here.tasks(sets[0], attacks, fingerprint_of(recipe, known))]
+        if each.id == recipe.id:
+            passes += sum(task.passes - task.images for task in shown)
+            continue
+        left_over = [task for task in shown if not here.place.store.has(task.cell, task.world)]
+        cells, missing = cells + len(shown), missing + len(left_over)
+        passes += sum(task.images for task in left_over)
+    speed = speeds.passing(recipe, sets[0]) if passes else 0.0
+    hours = None if own.hours is None or speed is None else own.hours + passes * speed / 3600
+    return Todo(own.trained, own.cells + cells, own.done + cells - missing, hours)
+
+
+def fingerprint_of(recipe: Recipe, known: Mapping[str, CheckpointRecord]) -> str:
+    """Return the fingerprint of the network of ``recipe``; empty where it is not evaluated."""
+    return known[recipe.id].fingerprint if recipe.id in known else ""
+
+
+def on_source(task: Task, source: str) -> Task:
+    """Return ``task`` on what its attack makes of ``source``."""
+    return replace(task, cell=task.cell._replace(source=source))
 
 
 def times(count: int, speed: float | None) -> float | None:

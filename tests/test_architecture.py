@@ -22,6 +22,7 @@ FLOORS = {
         "estimates",
         "opening",
         "page",
+        "papers",
         "preflight",
         "preview",
         "reporting",

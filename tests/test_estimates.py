@@ -201,3 +201,20 @@ def test_hours_that_are_not_known_make_no_sum() -> None:
     assert hours([known, known]) == 4.0
     assert hours([known, unknown]) != hours([known, unknown])
     assert hours([]) == 0
+
+
+def test_attacked_images_of_others_are_counted_and_a_substitute_is_attacked_once(
+    tmp_path: Path, steady: list[str]
+) -> None:
+    shown = '[transfer]\nsources = [{ augmentation = "cutmix", seed = 0 }]\nbenchmarks = ["fgsm"]\n'
+    text = STUDY.partition("[part.T1]")[0].replace("clean = 0", "clean = 0\nfgsm = 10")
+    alone, told = of(tmp_path, text), of(tmp_path, text + shown)
+    more = [b.cells - a.cells for a, b in zip(alone.networks, told.networks, strict=True)]
+    # Seed by seed within each augmentation: the substitute answers nothing beside its own white box.
+    at = [recipe.augmentation for recipe in load_study(tmp_path / "mine.toml").recipes()]
+    assert sorted(more) == [0, 4, 4, 4]
+    assert at[more.index(0)] == "cutmix(alpha=1.0)"
+    longer = [3600 * ((b.hours or 0) - (a.hours or 0)) for a, b in zip(alone.networks, told.networks, strict=True)]
+    # Four strengths of ten images, a pass each; of the substitute three more, the gradient.
+    assert longer == pytest.approx([4 * 10 * PASS * (1 if cells else 3) for cells in more])
+    assert steady

@@ -277,3 +277,53 @@ def test_names_that_a_study_does_not_have_are_one_line(tmp_path: Path) -> None:
         plain.only("T1")
     with pytest.raises(UserError, match="study mine has no scales: leave --scale small out"):
         plain.scaled("small")
+
+
+TRANSFERRED = (
+    STUDY.partition("[scale.small]")[0]
+    .replace("fgsm = 100", "fgsm = 20")
+    .replace(
+        'augmentation = ["vanilla", "cutmix", "dropmix(0.4, of=cutmix)", "dropmix(0.3, of=mixup)"]',
+        'augmentation = ["vanilla", "cutmix"]',
+    )
+)
+SHOWN = (
+    '[transfer]\nsources = [{ model = "resnet20", seed = 0 }, { augmentation = "cutmix()" }]\nbenchmarks = ["fgsm"]\n'
+)
+
+
+def test_substitutes_are_the_networks_that_a_row_fits(tmp_path: Path) -> None:
+    text = TRANSFERRED + SHOWN
+    found = load_study(written(tmp_path, text)).substitutes()
+    assert {(recipe.model, recipe.augmentation, recipe.seed) for recipe, _ in found} == {
+        ("resnet20", "vanilla()", 0),
+        ("resnet20", "cutmix(alpha=1.0)", 0),
+        ("resnet20", "cutmix(alpha=1.0)", 1),
+        ("wrn_28_2", "cutmix(alpha=1.0)", 0),
+        ("wrn_28_2", "cutmix(alpha=1.0)", 1),
+    }
+    assert {tuple(attacks.items()) for _, attacks in found} == {(("fgsm", 20),)}
+    assert load_study(written(tmp_path, TRANSFERRED)).substitutes() == []
+    # Of the whole study: a part may hold none of them.
+    assert load_study(written(tmp_path, text + "[part.one]\n")).only("one").substitutes() == []
+    scaled = text + '[scale.few]\ntransfer = { sources = [{ seed = 1 }], benchmarks = ["fgsm"] }\n'
+    assert {recipe.seed for recipe, _ in load_study(written(tmp_path, scaled)).scaled("few").substitutes()} == {1}
+    assert len(load_study(written(tmp_path, scaled + "[scale.same]\n")).scaled("same").substitutes()) == 5
+
+
+@pytest.mark.parametrize(
+    ("shown", "message"),
+    [
+        (SHOWN.replace("model =", "modle ="), "row of transfer.sources in study mine: 'modle'. Did you mean model"),
+        (
+            SHOWN.replace("seed = 0", "seed = 7"),
+            r"transfer.sources: expected networks of the grid, found none with .*7",
+        ),
+        (SHOWN.replace('["fgsm"]', '["pgd"]'), "in transfer.benchmarks: 'pgd'"),
+        (SHOWN.replace('["fgsm"]', "[]"), "transfer.benchmarks"),
+        (SHOWN.replace("sources", "source"), "transfer.source"),
+    ],
+)
+def test_a_transfer_that_names_nothing_is_refused(tmp_path: Path, shown: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_study(written(tmp_path, TRANSFERRED + shown)).substitutes()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # The aggregates a user looks for first; PLAIN are distances and nats, the others shares.
 HEADLINES = "error|rms_calibration|mean_.*|(relative_)?mce_.*|mfr_.*"
 # What stands for a benchmark that has no aggregate: not all of it was done.
+# What is printed of attacks: of each set of attacked images, and the means over those of a box.
+ATTACKED = ("error", "gray_box_error", "black_box_error")
 SINGLE = ("corruption_error", "flip_probability", "error", "aupr", "auroc", "kl_human_model")
 PLAIN = ("mean_top5_distance", "kl_human_model")
 
@@ -50,7 +52,7 @@ def print_headlines(frame: pd.DataFrame) -> None:
     whole = frame[(frame["subset"] == "all") & (frame["level"] == "")]
     told = whole[(whole["condition"] == "") & whole["metric"].str.fullmatch(HEADLINES)]
     apart = whole[~whole["benchmark"].isin(set(told["benchmark"]))]
-    attacked = (frame["metric"] == "error") & frame["condition"].str.contains("(", regex=False)
+    attacked = frame["metric"].isin(ATTACKED) & frame["condition"].str.contains("(", regex=False)
     single = apart[apart["metric"].isin(SINGLE) & ~apart["condition"].str.contains("(", regex=False)]
     # Where there is nothing to print the flags say why.
     silent = apart[(apart["flags"] != "") & ~apart["benchmark"].isin(set(single["benchmark"]))]

@@ -139,3 +139,35 @@ def test_what_failed_a_check_flags_every_score_of_its_cell_and_the_worst_case() 
 def test_what_was_never_checked_is_not_said_to_be_sound() -> None:
     assert not scored(table(0), metric="zero_gradient")
     assert {score.flags for score in scored({cell("fgsm()"): answers(np.zeros(N, np.bool_))})} == {""}
+
+
+@pytest.mark.parametrize(("only_shown", "substitutes", "flagged"), [(9, 1, True), (9, 4, False), (12, 4, True)])
+def test_an_attack_that_transferred_images_outdo_is_flagged(
+    only_shown: int, substitutes: int, *, flagged: bool
+) -> None:
+    """One McNemar test a substitute: nine to one is p = 0.021 alone, and nothing among four."""
+    by_shown, by_white = np.zeros((2, N), np.bool_)
+    by_shown[:only_shown] = by_shown[20:24] = True
+    by_white[N - 1] = by_white[20:24] = True
+    cells = {cell("fgsm()"): answers(by_white), cell("fgsm()", "0.1"): answers(by_white)}
+    cells |= {cell("fgsm()", source=f"s{k}"): answers(by_shown if k == 0 else by_white) for k in range(substitutes)}
+    found = {(s.metric, s.level, s.source): s.flags for s in scored(cells)}
+    told = "weaker than what was made of a substitute (masked gradients?)"
+    assert (found["error", "0.01", ""] == told) == flagged
+    assert {flags for (_, level, source), flags in found.items() if source or level == "0.1"} == {""}
+
+
+def test_a_box_is_the_mean_over_its_substitutes_and_one_alone_has_an_interval() -> None:
+    wrong = {"g1": 10, "g2": 13, "b1": 7, "unknown": 40}
+    cells = {cell("fgsm()"): answers(np.arange(N) < 20)}
+    cells |= {cell("fgsm()", source=source): answers(np.arange(N) < count) for source, count in wrong.items()}
+    cells[cell("fgsm()", source="g2")] = answers(np.arange(N) < 13, delta=0.02)
+    boxes = {"g1": "gray_box", "g2": "gray_box", "b1": "black_box"}
+    found = [s for s in scored(cells, Basis(boxes=boxes)) if s.metric.endswith("_box_error")]
+    gray, black = found
+    assert (gray.metric, gray.value, gray.n) == ("gray_box_error", 11.5 / N, N)
+    assert gray.flags == "mean over 2 substitutes; changes above ε"
+    assert np.isnan([gray.low, gray.high]).all()
+    assert (black.metric, black.value, black.flags) == ("black_box_error", 7 / N, "")
+    assert (black.low, black.high) == wilson_interval(7, N)
+    assert {(s.condition, s.level, s.source) for s in found} == {("fgsm()", "0.01", "")}

@@ -35,6 +35,9 @@ benchmarks = { fgsm = 10 }
 grid = { augmentation = ["vanilla"], label_smoothing = [0.0, 0.1] }
 [part.far]
 recipe = { dataset = "cifar100" }
+[transfer]
+sources = [{ augmentation = "cutmix" }]
+benchmarks = ["fgsm"]
 [scale.smoke]
 grid = { seed = [1] }
 [scale.smoke.part.T1]

@@ -113,3 +113,46 @@ def test_captions_and_names_are_as_in_other_tables() -> None:
     rows = pipe_rows(to_markdown(TABLES["attack_suites"](strange, NOTHING)))
     assert {row[4] for row in rows[2:]} == {"vanilla", SPECIAL[0], SPECIAL[1], "dropmix(rate=0.4, of=cutmix)"}
     assert isinstance(ALL, pd.DataFrame)
+
+
+def boxed(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``scores`` and PGD at 8/255 on what it makes of the first network: a quarter of the white box's error."""
+    white = scores[(scores.benchmark == "pgd") & (scores.metric == "error") & (scores.level == "8/255")]
+    source = white["fingerprint"].iloc[0]
+    shown = white[white["fingerprint"] != source].assign(source=source, value=lambda rows: rows["value"] / 4)
+    box = shown.assign(source="", metric="gray_box_error")
+    return pd.concat([scores, shown, box], ignore_index=True)
+
+
+def test_boxes_stand_beside_each_other_and_a_network_has_no_gray_box_of_itself() -> None:
+    scores = boxed(SCORES)
+    table = csv("transfer", scores, NOTHING).set_index("augmentation")
+    assert [name for name in table if name.endswith("/255")] == ["error:pgd:8/255", "gray_box_error:pgd:8/255"]
+    rows = scores[(scores.benchmark == "pgd") & (scores.level == "8/255")]
+    for name in AUGMENTATIONS:
+        for metric in ("error", "gray_box_error"):
+            values = rows[(rows.augmentation == name) & (rows.metric == metric) & (rows.source == "")]["value"]
+            assert table.loc[name, f"{metric}:pgd:8/255"] == pytest.approx(values.mean(), rel=1e-9)
+    assert list(table["gray_box_error:pgd:8/255_n"]) == [1, 2, 2, 2]
+    with pytest.raises(Absent, match="run the command transfer"):
+        TABLES["transfer"](SCORES, NOTHING)
+
+
+def test_the_matrix_has_a_row_a_network_and_marks_the_white_box() -> None:
+    scores = boxed(SCORES)
+    table = TABLES["transfer_matrix"](scores, NOTHING)
+    rows = pipe_rows(to_markdown(table))[2:]
+    assert len(rows) == SCORES["fingerprint"].nunique()
+    assert table.columns[1].title == "vanilla, seed 0"
+    assert table.columns[1].span == "pgd, ε = 8/255, made of small_cnn"
+    first = scores[(scores.fingerprint == scores["fingerprint"].iloc[0]) & (scores.metric == "error")]
+    own = first[(first.benchmark == "pgd") & (first.level == "8/255") & (first.source == "")]["value"].item()
+    assert dict(row[:2] for row in rows)["vanilla, seed 0"] == f"{100 * own:.2f}*"
+    assert sum(row[1].endswith("*") for row in rows) == 1
+    stranger = scores.assign(source=scores["source"].replace(scores["fingerprint"].iloc[0], "f" * 12))
+    assert TABLES["transfer_matrix"](stranger, NOTHING).columns[1].title == "f" * 12
+
+
+def test_attacked_images_of_others_enter_no_other_table() -> None:
+    for name in ("attacks", "overview", "calibration"):
+        assert csv(name, boxed(SCORES), NOTHING).equals(csv(name, SCORES, NOTHING))
