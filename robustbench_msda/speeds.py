@@ -17,7 +17,7 @@ from robustbench_msda.evaluation import Place
 from robustbench_msda.models.channels import with_channels
 from robustbench_msda.models.normalisation import Normalised
 from robustbench_msda.models.sources import build
-from robustbench_msda.prediction import forward
+from robustbench_msda.prediction import first_forward
 from robustbench_msda.recipes import Recipe
 from robustbench_msda.training.batches import TrainingImages, epoch_batches
 from robustbench_msda.training.images import training_images
@@ -164,7 +164,7 @@ def seconds_to_answer(model: Normalised, side: int, batch: int) -> float:
     images = torch.zeros(batch, len(model.mean), side, side, device=model.mean.device)
     began = time.perf_counter()
     with torch.no_grad():
-        forward(model, images).cpu()
+        first_forward(model, images).cpu()
     return (time.perf_counter() - began) / batch
 
 

@@ -242,8 +242,9 @@ def test_a_network_of_another_size_is_refused_at_once(
 ) -> None:
     """Not cell by cell: that takes hours where there are thousands."""
     monkeypatch.setattr("robustbench_msda.verbs.carry_out", lambda *_: pytest.fail("was evaluated"))
-    (line,) = evaluate("own", network="Picky", left=1)
-    assert line.startswith("error: the network refuses images of 32×32 (only 64 pixels)")
+    for options in ((), ("--dry-run",)):
+        (line,) = evaluate("own", *options, network="Picky", left=1)
+        assert line.startswith("error: the network refuses images of 32×32 (only 64 pixels)")
 
 
 def test_clean_images_that_cannot_be_read_are_evaluations_to_tell(
