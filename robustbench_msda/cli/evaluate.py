@@ -79,8 +79,7 @@ def evaluate(  # noqa: PLR0913
     from robustbench_msda.opening import Foreign
 
     place = options.place(data_dir, results, device, batch_size, allow_partial=allow_partial)
-    names = [name.strip().replace("-", "_") for name in benchmarks.split(",") if name.strip()]
-    limits = dict.fromkeys(names, limit) if names else limit
+    limits = dict.fromkeys(options.listed(benchmarks), limit) or limit
     foreign = Foreign(model, dataset, mean, std)
     fingerprints, failures = [], 0
     for argument in checkpoints:

@@ -79,10 +79,13 @@ def metrics() -> Listing:
 
 
 def tables() -> Listing:
-    """Return the tables."""
+    """Return the tables: ours, then the papers'."""
+    from robustbench_msda.papers import layouts
     from robustbench_msda.tables import TABLES
 
-    return ["name", ""], [[name, first_line(table)] for name, table in TABLES.items()]
+    own = [[name, first_line(table)] for name, table in TABLES.items()]
+    alone = " (the paper's numbers alone)"
+    return ["name", ""], [*own, *([name, each.title + alone * bool(each.needs)] for name, each in layouts().items())]
 
 
 def figures() -> Listing:

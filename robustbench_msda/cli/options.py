@@ -53,6 +53,11 @@ def sources(told: str, *, required: bool = False) -> Callable[[F], F]:
     return click.option("--sources", multiple=True, required=required, metavar="SEL", help=told)
 
 
+def listed(names: str) -> list[str]:
+    """Return the stored names in a text of names between commas; ``-`` reads as ``_``."""
+    return [name.strip().replace("-", "_") for name in names.split(",") if name.strip()]
+
+
 def place(
     data_dir: Path, results: Path, device: str = "cpu", batch_size: int = 250, *, allow_partial: bool = False
 ) -> Place:

@@ -29,19 +29,13 @@ def list_tables() -> None:
     """List the tables: ours, then the papers'."""
     from robustbench_msda.cli.display import table
     from robustbench_msda.cli.listing import tables as listing
-    from robustbench_msda.papers import layouts
 
-    header, rows = listing()
-    told = [
-        [name, layout.title + (" (the paper's numbers alone)" if layout.needs else "")]
-        for name, layout in layouts().items()
-    ]
-    table(header, [*rows, *told])
+    table(*listing())
 
 
 @tables.command(
     "build",
-    epilog="Examples: robustbench-msda tables build quick overview; robustbench-msda tables build dynmix.T3 --show paper",
+    epilog="Examples: robustbench-msda tables build quick overview · robustbench-msda tables build dynmix.T3",
 )
 @click.argument("names", nargs=-1, metavar="[STUDY] [TABLES]...")
 @click.option("--all", "every", is_flag=True, help="Every table of the papers, and a LaTeX document of them.")

@@ -45,7 +45,7 @@ def transfer(  # noqa: PLR0913
     from robustbench_msda.tables.transfer import transfer_matrix
 
     place = options.place(data_dir, results, device, batch_size)
-    limits = {name.strip().replace("-", "_"): limit for name in benchmarks.split(",") if name.strip()}
+    limits = dict.fromkeys(options.listed(benchmarks), limit)
     with progress("transfer", "images") as update:
         named = transfers.transfer(sources, targets, limits, foreign=Foreign(model), place=place, progress=update)
     scores = verbs.score(named, place=place, benchmarks=limits)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from robustbench_msda.data.known import DATASETS
-from robustbench_msda.papers.cells import ABSENT, MADE, SUBSTITUTED
+from robustbench_msda.papers.cells import ABSENT, MADE, SHORTER, SUBSTITUTED
 from robustbench_msda.papers.material import Material, Terms
 from robustbench_msda.papers.measured import Measured
 from robustbench_msda.papers.printed import Layout, Number, notes
@@ -25,8 +25,14 @@ RULES = {
 def paper_sentence(layout: Layout) -> str:
     """Return where the paper's numbers are from, and what contradicts what in them."""
     paper, table = layout.name.split(".")
-    told = [note.note for note in notes() if (note.paper, note.table) == (paper, table)]
-    return sentences(f"Paper: table {table} of {layout.paper}, as printed there.", *told)
+    told = [
+        f"{', '.join(filter(None, (row.group, *row.labels, column.span, column.title)))}: {note.note}"
+        for note in notes()
+        if (note.paper, note.table) == (paper, table)
+        for row, column in [(layout.rows[note.row - 1], layout.columns[note.column - 1])]
+    ]
+    known = f"Known of its numbers: {' '.join(told)}" if told else ""
+    return sentences(f"Paper: table {table} of {layout.paper}, as printed there.", known)
 
 
 def needs_sentence(layout: Layout) -> str:
@@ -65,8 +71,9 @@ def our_sentences(
         f"{MADE} on stimuli made here from the test images, not on the official files."
         if any(each.made for each in found)
         else "",
+        f"{SHORTER} trained for fewer epochs than the paper's networks." if any(each.shorter for each in found) else "",
         images_sentence(rows[rows["benchmark"].isin(benchmarks(pairs, terms))]),
-        f"{ABSENT} not measured." if missing else "",
+        f"{ABSENT} not measured, or not defined." if missing else "",
         needs_sentence(layout),
     )
 

@@ -12,7 +12,7 @@ from robustbench_msda.tables.values import Printed
 
 # Not measured.
 ABSENT = "—"
-SUBSTITUTED, MADE = "‡", "*"
+SUBSTITUTED, MADE, SHORTER = "‡", "*", "§"
 SIGNED = ("points", "percent_change", "accuracy_change", "accuracy_difference")
 # A number, its standard deviation and what it competes with.
 Rival = tuple[float, float, tuple[str, str]]
@@ -83,7 +83,8 @@ def our_number(found: Measured, number: Number, column: LayoutColumn) -> str:
 
 def marks(found: Measured) -> str:
     """Return the marks of a number that is not like for like."""
-    return (SUBSTITUTED if found.substituted else "") + (MADE if found.made else "")
+    told = ((SUBSTITUTED, found.substituted), (MADE, found.made), (SHORTER, found.shorter))
+    return "".join(mark for mark, holds in told if holds)
 
 
 def difference_cell(measured: Sequence[Measured | None], numbers: Sequence[Number], column: LayoutColumn) -> Printed:

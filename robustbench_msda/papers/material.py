@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from robustbench_msda.conditions import STAND_INS
@@ -78,22 +79,29 @@ class Material:
         """
         key = (number.dataset, number.model, number.augmentation, by_class or number.metric)
         found = self.indexed.get(key, self.scores.iloc[:0])
-        found = found[(found["benchmark"] == number.benchmark) & (found["level"] == number.level)]
-        if number.benchmark not in ATTACKS:
-            found = found[found["condition"] == number.condition]
-        found = found if by_class else found[found["subset"] == "all"]
-        found = found[self.from_source(found["source"], number)]
-        refused = found["flags"].map(lambda flags: any(each in flags for each in REFUSED))
-        found = found[~refused.astype(bool) & found["fingerprint"].map(lambda who: self.varies(who, number.variant))]
-        check_alike(found, number)
-        return found
+        columns = [found[name] for name in ("benchmark", "condition", "level", "source", "subset", "flags")]
+        meant = [self.meant(number, row, by_class) for row in zip(*columns, strict=True)]
+        varied = [self.varies(who, number.variant) for who in found["fingerprint"]]
+        kept: pd.DataFrame = found[np.array(meant, dtype=bool) & np.array(varied, dtype=bool)]
+        check_alike(kept, number)
+        return kept
 
-    def from_source(self, sources: pd.Series[str], number: Number) -> pd.Series[bool]:
-        """Return which ``sources`` of attacked images are those of ``number``: none, the same architecture, another."""
-        if not number.source:
-            return sources == ""
-        same = sources.map(lambda source: self.models.get(source, "") == number.model).astype(bool)
-        return (sources != "") & (same if number.source == "gray" else ~same)
+    def meant(self, number: Number, row: tuple[str, ...], by_class: str) -> bool:
+        """Return whether a row, its benchmark, condition, level, source, subset and flags, is what ``number`` is of."""
+        benchmark, condition, level, source, subset, flags = row
+        return (
+            (benchmark, level) == (number.benchmark, number.level)
+            and (benchmark in ATTACKS or condition == number.condition)
+            and (bool(by_class) or subset == "all")
+            and self.kind_of_source(source, number.model) == number.source
+            and not any(each in flags for each in REFUSED)
+        )
+
+    def kind_of_source(self, source: str, model: str) -> str:
+        """Return what the network is to ``model`` on which an attack was made: nothing, gray or black."""
+        if not source:
+            return ""
+        return "gray" if self.models.get(source, "") == model else "black"
 
     def varies(self, fingerprint: str, variant: str) -> bool:
         """Return whether the recipe of a network has ``variant`` and else is as usual; True where it is not known."""

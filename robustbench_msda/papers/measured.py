@@ -44,6 +44,7 @@ class Measured:
         n: networks; 0 where the number is none of networks.
         substituted: whether something else stands for the data set, model or augmentation of the table.
         made: whether the stimuli were made here.
+        shorter: whether a network was trained for fewer epochs than any of the paper's table.
         networks: fingerprints.
     """
 
@@ -52,21 +53,28 @@ class Measured:
     n: int = 0
     substituted: bool = False
     made: bool = False
+    shorter: bool = False
     networks: tuple[str, ...] = ()
 
 
 def measured_cells(
-    cells: Mapping[Place, Sequence[Number]], material: Material, terms: Terms
+    cells: Mapping[Place, Sequence[Number]], material: Material, terms: Terms, epochs: int
 ) -> dict[Place, tuple[Measured | None, ...]]:
     """Return our number for every printed one of ``cells``, None where there is none.
+
+    Args:
+        cells: the paper's numbers.
+        material: where ours are from.
+        terms: what stands for what.
+        epochs: of the paper's networks, the fewest.
 
     Raises:
         UserError: the rows of a number are of several recipes or worlds.
     """
-    direct = {place: tuple(measure(number, material, terms) for number in numbers) for place, numbers in cells.items()}
+    direct = {place: tuple(measure(each, material, terms) for each in numbers) for place, numbers in cells.items()}
     return {
         place: tuple(
-            found or derived(number, place, cells, direct, terms)
+            timed(found or derived(number, place, cells, direct, terms), material, epochs)
             for number, found in zip(numbers, direct[place], strict=True)
         )
         for place, numbers in cells.items()
@@ -75,7 +83,7 @@ def measured_cells(
 
 def measure(number: Number, material: Material, terms: Terms) -> Measured | None:
     """Return our mean for ``number``; None where nothing of ours was measured, or nothing stands for it."""
-    if number.printed != "number" or not number.augmentation or number.model == "mean":
+    if not number.augmentation or number.model == "mean" or not printable(number):
         return None
     ours = terms.ours(number)
     for benchmark in (ours.benchmark, *([ours.benchmark + MADE] if terms.allow_made else [])):
@@ -85,6 +93,19 @@ def measure(number: Number, material: Material, terms: Terms) -> Measured | None
             substituted = names != (ours.dataset, ours.model, ours.augmentation)
             return replace(found, substituted=substituted, made=benchmark.endswith(MADE))
     return None
+
+
+def printable(number: Number) -> bool:
+    """Return whether a number of ours may stand there: also where the paper has a dash, but for what needs a method."""
+    return number.printed == "number" or (number.printed == "dash" and number.augmentation != VANILLA)
+
+
+def timed(found: Measured | None, material: Material, epochs: int) -> Measured | None:
+    """Return ``found``, told whether a network of it was trained for fewer than ``epochs``, where that is known."""
+    if found is None:
+        return None
+    known = (material.recipes.get(who, {}).get("epochs") for who in found.networks)
+    return replace(found, shorter=any(isinstance(each, int) and each < epochs for each in known))
 
 
 def measure_here(number: Number, material: Material) -> Measured | None:

@@ -120,6 +120,7 @@ class Layout:
         title: a few words.
         caption: what is printed, with its definitions.
         settings: what the paper trained.
+        epochs: the fewest that the paper trained any network of the table; 0 where it does not say.
         heads: headers of the columns that lead rows.
         columns: from left to right.
         rows: from top to bottom.
@@ -136,6 +137,7 @@ class Layout:
     heads: tuple[str, ...]
     columns: tuple[LayoutColumn, ...]
     rows: tuple[LayoutRow, ...]
+    epochs: int = 0
     group: str = ""
     bold: Bold | None = None
     needs: str = ""

@@ -76,7 +76,7 @@ def paper_table(layout: Layout, show: Show, material: Material, terms: Terms) ->
         UserError: the rows of a number are of several recipes or worlds.
     """
     printed = cells(layout)
-    measured = {} if show == "paper" else measured_cells(printed, material, terms)
+    measured = {} if show == "paper" else measured_cells(printed, material, terms, layout.epochs)
     return PaperTable(layout, show, printed, measured, material, terms)
 
 

@@ -19,8 +19,8 @@ from robustbench_msda.tables.cost import training_cost
 from robustbench_msda.tables.csv import to_csv
 from robustbench_msda.tables.dependency import class_dependency, classes
 from robustbench_msda.tables.dependency_by_condition import by_condition
-from robustbench_msda.tables.intervals import with_intervals
 from robustbench_msda.tables.html import to_html
+from robustbench_msda.tables.intervals import with_intervals
 from robustbench_msda.tables.latex import to_latex
 from robustbench_msda.tables.markdown import to_markdown
 from robustbench_msda.tables.perturbation import perturbations

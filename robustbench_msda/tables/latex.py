@@ -41,6 +41,7 @@ ESCAPES = {
     "ρ": r"$\rho$",
     "∞": r"$\infty$",
     "†": r"\textdagger{}",
+    "§": r"\S{}",
     "‡": r"\textdaggerdbl{}",
     '"': "''",
     "\n": " ",

@@ -128,7 +128,7 @@ def source_columns(rows: pd.DataFrame, names: Mapping[str, Key], attack: str) ->
 
 
 def network_names(frame: pd.DataFrame) -> dict[str, Key]:
-    """Return data set, model and name of every network, by fingerprint: its label, and its seed where there are more."""
+    """Return data set, model and name of every network, by fingerprint: its label, and its seed where it has one."""
     networks = frame[["fingerprint", "seed", *WHO]].drop_duplicates("fingerprint")
     several = networks.groupby(WHO)["fingerprint"].transform("count") > 1
     names = networks["label"].where(~several, networks["label"] + ", seed " + networks["seed"])

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-# text; printed: a number that comes as text; share: error or accuracy, in percent; change: signed, in percentage points;
-# change_interval: the same with its interval instead of a spread; distance: two decimals, no percent; quantity: three
-# digits of anything; millions: the same of a millionth, exact and without a spread; precise: three decimals, no percent;
-# count; count_interval: the same with its interval; probability; correlation: signed, two decimals.
+# text; printed: a number that comes as text; share: error or accuracy, in percent; change: signed, in percentage
+# points; change_interval: the same with its interval instead of a spread; distance: two decimals, no percent;
+# quantity: three digits of anything; millions: the same of a millionth, exact and without a spread; precise: three
+# decimals, no percent; count; count_interval: the same with its interval; probability; correlation: signed, two
+# decimals.
 Format = Literal[
     "text",
     "printed",

@@ -58,8 +58,8 @@ def test_files_are_written_and_two_builds_give_the_same_bytes(tmp_path: Path) ->
     first = build_figures(SMALL, comparison, tmp_path / "first")
     networks = [SMALL[SMALL.fingerprint == name] for name in reversed(SMALL["fingerprint"].unique())]
     second = build_figures(pd.concat(networks), comparison, tmp_path / "second")
-    assert len(first.paths) == 2 * (len(FIGURES) - 1)
-    assert set(first.skipped) == {"parameter_sweep"}
+    assert len(first.paths) == 3 * (len(FIGURES) - 2)
+    assert set(first.skipped) == {"parameter_sweep", "training_time"}
     for one, other in zip(first.paths, second.paths, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
     for figure in first.figures:

@@ -245,3 +245,82 @@ def test_the_papers_numbers_need_no_results(tmp_path: Path) -> None:
     assert len(table) == 102
     assert float(of(table, 6, 17, "mce_alexnet")["paper"]) == 64.4
     assert "**64.4**" in text
+
+
+def imagenet(augmentation: str, seed: int = 0) -> dict[str, object]:
+    return network("imagenet", "torchvision/resnet50", augmentation, seed)
+
+
+def test_attacks_are_told_by_the_network_they_were_made_on(tmp_path: Path) -> None:
+    alike, other = imagenet("vanilla", 5), network("imagenet", "torchvision/resnet152", "vanilla", 6)
+    rows = [value_row(who, "clean", "error", 0.2) for who in (alike, other)]
+    for augmentation, error in (("vanilla", 0.8), ("cutmix", 0.6)):
+        who = imagenet(augmentation)
+        pgd = {"condition": "pgd(steps=10)", "level": "8/255"}
+        rows += [
+            value_row(who, "fgsm", "error", error, condition="fgsm()", level="8/255"),
+            value_row(who, "fgsm", "error", 0.5, condition="fgsm()", level="4/255"),
+            value_row(who, "pgd", "error", error - 0.1, source=alike["fingerprint"], **pgd),
+            value_row(who, "pgd", "error", error - 0.2, source=other["fingerprint"], **pgd),
+            value_row(who, "pgd", "error", 0.99, **pgd),
+            value_row(who, "imagenet_a", "error", error + 0.1, condition="masked"),
+            value_row(who, "imagenet_a", "error", 0.98, condition="unmasked"),
+        ]
+    write_study(tmp_path / "mine", "mine", rows)
+    table, text = built(tmp_path, "kmix.T4")
+    ours = table[(table["row"] == 2) & (table["unit"] == "%")].set_index("column")["ours"].astype(float)
+    assert ours.to_dict() == pytest.approx({1: 40, 2: 50, 3: 60, 4: 30})
+    changes = table[(table["row"] == 2) & (table["unit"] == "%p")]["ours"].astype(float)
+    assert changes.to_list() == pytest.approx([20, 20, 20, 20])
+    assert "40.00 (+20.00)" in text
+
+
+def test_flip_rates_are_over_alexnets(tmp_path: Path) -> None:
+    who = network("imagenet", "torchvision/resnet50", "dynmix(severity=1.0)", 0)
+    row = value_row(who, "imagenet_p", "flip_probability", 0.0489, condition="brightness")
+    write_study(tmp_path / "mine", "mine", [row])
+    table, _ = built(tmp_path, "dynmix.T4")
+    assert float(of(table, 6, 7, "flip_probability")["ours"]) == pytest.approx(100)
+    assert (table["ours"] != "").sum() == 1
+
+
+def test_numbers_that_a_table_makes_of_its_own_others(tmp_path: Path) -> None:
+    rows = []
+    for k, alpha in enumerate((0.1, 0.3, 0.5, 0.7, 1.0)):
+        who = network("cifar100", "pyramidnet200_a240", f"dmixup(alpha={alpha})", 0)
+        rows.append(value_row(who, "clean", "error", 0.15 + 0.01 * k))
+    for augmentation, error in (("mixup", 0.4), ("cutmix", 0.3)):
+        who = network("imagenet100_64", "timm/resnet50", augmentation, 0)
+        rows.append(value_row(who, "clean", "error", error))
+        recipe = {"crop_scale": [0.8, 1.0], "dataset": "imagenet100_64", "epochs": 300}
+        record = {"fingerprint": who["fingerprint"], "source": "timm/resnet50", "dataset": "imagenet100_64", "path": ""}
+        record |= {"classes": ["a"], "mean": [0.5], "std": [0.5], "recipe": recipe}
+        (tmp_path / "mine" / "checkpoints").mkdir(parents=True, exist_ok=True)
+        path = tmp_path / "mine" / "checkpoints" / f"{who['fingerprint']}.json"
+        path.write_text(json.dumps(record), encoding="utf-8")
+    write_study(tmp_path / "mine", "mine", rows)
+    table, _ = built(tmp_path, "kmix.S2")
+    assert float(of(table, 1, 6, "error")["ours"]) == pytest.approx(np.std([15, 16, 17, 18, 19], ddof=1))
+    assert of(table, 2, 6, "error")["ours"] == ""
+    table, text = built(tmp_path, "unified.T1")
+    assert float(of(table, 1, 3, "error")["ours"]) == pytest.approx(10)
+    assert of(table, 2, 1, "error")["ours"] == of(table, 2, 3, "error")["ours"] == ""
+    assert "| +10.0 |" in text
+
+
+def test_networks_of_fewer_epochs_are_marked(tmp_path: Path) -> None:
+    scores = half_of_classdep(tmp_path / "mine")
+    folder = tmp_path / "mine" / "checkpoints"
+    folder.mkdir()
+    for who, augmentation in scores[["fingerprint", "augmentation"]].drop_duplicates().itertuples(index=False):
+        recipe = {"epochs": 200 if augmentation == "mixup" else 300, "dataset": "cifar100"}
+        record = {"fingerprint": who, "source": MODEL, "dataset": "cifar100", "path": "", "recipe": recipe}
+        record |= {"classes": ["a"], "mean": [0.5], "std": [0.5]}
+        (folder / f"{who}.json").write_text(json.dumps(record), encoding="utf-8")
+    table, text = built(tmp_path, "classdep.T1")
+    marks = table[table["ours"] != ""].groupby("our_augmentation")["marks"].unique()
+    assert {name: list(found) for name, found in marks.items()} == {
+        name: ["§"] if name == "mixup" else [""] for name in AUGMENTATIONS
+    }
+    assert "trained for fewer epochs than the paper's networks" in text
+    assert "cifar100 200 epochs, cifar100 300 epochs" in text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from suite_scores import LEVELS, NOISY, TEXTS, with_suite
-from synthetic_scores import AUGMENTATIONS
+from synthetic_scores import AUGMENTATIONS, scores_frame
 from table_reading import NOTHING, SCORES, SPECIAL, csv, pipe_rows, tabular_rows
 
 from robustbench_msda.results.aggregates import Absent
@@ -156,3 +158,16 @@ def test_the_matrix_has_a_row_a_network_and_marks_the_white_box() -> None:
 def test_attacked_images_of_others_enter_no_other_table() -> None:
     for name in ("attacks", "overview", "calibration"):
         assert csv(name, boxed(SCORES), NOTHING).equals(csv(name, SCORES, NOTHING))
+
+
+@pytest.mark.parametrize("name", ["transfer", "transfer_matrix"])
+def test_hostile_names_of_networks_are_escaped_and_single_seeds_have_no_spread(name: str) -> None:
+    scores = boxed(scores_frame(("vanilla", *SPECIAL), seeds=1, dataset="d_1 & <e>"))
+    table = TABLES[name](scores, NOTHING)
+    rows = pipe_rows(to_markdown(table))
+    assert {len(row) for row in rows} == {len(table.columns)}
+    assert {row.values[0] for row in table.rows} <= {row[0] for row in rows}
+    assert not any("±" in text for row in rows for text in row)
+    latex = to_latex(table)
+    assert len(set(tabular_rows(latex))) == 1
+    assert not re.search(r"(?<!\\)[#_^~]|<|>", re.sub(r"\\label.*", "", latex).replace(r"\cmidrule", ""))

@@ -33,8 +33,8 @@ def test_markdown_prints_percent_of_what_the_csv_holds() -> None:
         assert row[-1] == f"{100 * mean:.2f} ± {100 * spread:.2f}"
 
 
-# All but the one whose rows are of training, and the one of several attacks (see test_tables_attacks).
-SCORED = [name for name in TABLES if name not in ("training_cost", "attack_suites")]
+# All but the one whose rows are of training, and those of several attacks and networks (see test_tables_attacks).
+SCORED = [name for name in TABLES if name not in ("training_cost", "attack_suites", "transfer", "transfer_matrix")]
 # Tables whose spreads are over classes, and what they say of networks.
 OVER_CLASSES = ("dependency_by_condition", "class_confidence", "confusion_flow")
 BOTH_SIDES = "Averaged over n={n} against {n} networks (seeds) of the method and the baseline."
