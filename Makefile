@@ -29,7 +29,7 @@ test-slow: setup
 	$(BIN)/pytest -m slow
 
 test-extras: setup
-	$(BIN)/python -m pip install --quiet --editable '.[dev,ray,slurm,tensorboard]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,ray,slurm,tensorboard,browser]'
 	$(BIN)/pytest -m extras
 
 check: setup

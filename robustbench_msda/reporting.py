@@ -1,4 +1,4 @@
-"""Reports from stored scores: tables, charts and the page of a study."""
+"""Reports from stored scores: tables, charts and the pages of a study."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ import pandas as pd
 from robustbench_msda import figures, tables
 from robustbench_msda.comparison import CLEAN, COLUMNS
 from robustbench_msda.errors import DamagedData
-from robustbench_msda.page import build_page
+from robustbench_msda.page import Study, build_pages
+from robustbench_msda.page.flipped import Flips, find_flips
+from robustbench_msda.page.glossary import glossary
+from robustbench_msda.page.summary import summarise
+from robustbench_msda.results.aggregates import tidy
 from robustbench_msda.results.scores import read_scores
+from robustbench_msda.results.store import Results
 from robustbench_msda.tables.markdown import to_markdown
 from robustbench_msda.tables.values import Spread
 
@@ -26,7 +31,7 @@ class Report:
 
     Attributes:
         overview: the overview table for a terminal; empty where the scores have no rows for it.
-        paths: every file.
+        paths: tables, figures, and the first of the pages.
         skipped: tables and figures that were not built, and why.
     """
 
@@ -35,29 +40,66 @@ class Report:
     skipped: dict[str, str]
 
 
-def build(name: str, results: Path, reports: Path, spread: Spread = "deviation") -> Report:
-    """Write the tables, figures and page of the scores ``name`` to ``<reports>/<name>``.
+def build(
+    name: str, results: Path, reports: Path, spread: Spread = "deviation", data_dir: Path | None = None
+) -> Report:
+    """Write the tables, figures and pages of the scores ``name`` to ``<reports>/<name>``.
 
     Args:
         name: of ``scores/<name>.csv.gz`` in the results folder; its comparison and description are used where they are.
         results: the results folder.
         reports: where reports are.
         spread: what stands behind means over networks in tables.
+        data_dir: where data sets are: then the pages of classes show the images that flipped, from the predictions in
+            the results folder; None for no images.
 
     Raises:
-        MissingData: there are no such scores.
+        MissingData: there are no such scores, or no predictions or data set for the images.
         UserError: a file cannot be read or written.
     """
-    scores, comparison, out = read_scores(scores_path(name, results)), read_comparison(name, results), reports / name
+    scores, comparison, out = (
+        tidy(read_scores(scores_path(name, results))),
+        read_comparison(name, results),
+        reports / name,
+    )
+    described = description(name, results)
+    study = Study(
+        name=name,
+        title=str(described.get("claim", f"Scores {name}")),
+        scores=scores,
+        comparison=comparison,
+        facts=facts(described),
+        notes=notes(scores),
+        recipes=recipes(described, scores, results),
+        glossary=glossary(scores, comparison),
+        flips=flips(scores, comparison, results, data_dir) if data_dir else None,
+    )
     built = tables.build_tables(scores, comparison, out, spread=spread)
     drawn = figures.build_figures(scores, comparison, out)
-    described = description(name, results)
-    title = str(described.get("claim", f"Scores {name}"))
-    page = build_page(title, out, built.tables, drawn.figures, facts(described), notes(scores))
+    pages = build_pages(study, out, built.tables, drawn.figures)
     # Markdown's escapes are for files; a terminal shows them as they are.
     texts = [to_markdown(table).replace("\\", "") for table in built.tables if table.name == "overview"]
     overview = texts[0] if texts else ""
-    return Report(overview, (*built.paths, *drawn.paths, page), built.skipped | drawn.skipped)
+    return Report(overview, (*built.paths, *drawn.paths, pages[0]), built.skipped | drawn.skipped)
+
+
+def flips(scores: pd.DataFrame, comparison: pd.DataFrame, results: Path, data_dir: Path) -> Flips:
+    """Return the clean test images that the methods of tidy ``scores`` answer otherwise than their baselines."""
+    clean = scores[scores["benchmark"] == CLEAN.benchmark]
+    worlds = {str(dataset): str(world) for dataset, world in clean[["dataset", "world"]].drop_duplicates().to_numpy()}
+    return find_flips(summarise(scores, comparison), worlds, Results(results), data_dir)
+
+
+def recipes(described: dict[str, object], scores: pd.DataFrame, results: Path) -> dict[str, dict[str, object]]:
+    """Return the recipes of the networks of ``scores``, by fingerprint: the study's, else those of the checkpoints."""
+    told = described.get("recipes")
+    known = dict(told) if isinstance(told, dict) else {}
+    records = Results(results).checkpoints()
+    found = {
+        name: known.get(name) or (records[name].recipe if name in records else None)
+        for name in set(scores["fingerprint"])
+    }
+    return {name: recipe for name, recipe in sorted(found.items()) if recipe}
 
 
 def build_tables(
@@ -156,7 +198,8 @@ def shared_settings(recipes: Sequence[dict[str, object]]) -> dict[str, object]:
 def notes(scores: pd.DataFrame) -> list[str]:
     """Return what a reader should know first: what an aggregate is of, and which stimuli were made here."""
     told = []
-    for flag in sorted(set(scores["flags"]) - {""}):
+    # That stimuli were made is told below.
+    for flag in sorted(set(scores["flags"]) - {"", "made"}):
         metrics = ", ".join(sorted(set(scores.loc[scores["flags"] == flag, "metric"])))
         told.append(f"{metrics}: {flag}.")
     if scores["benchmark"].str.endswith("_made").any():

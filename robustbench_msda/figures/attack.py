@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, in_parts, over_networks, panel_grid
+from robustbench_msda.figures.drawing import (
+    Drawing,
+    averaged,
+    draw_lines,
+    file_name,
+    in_parts,
+    over_networks,
+    panel_grid,
+)
 from robustbench_msda.figures.style import LineStyle, legend_below, new_figure
 from robustbench_msda.records import level_value
 from robustbench_msda.results.aggregates import ordered_levels, tidy, white_box
@@ -87,7 +95,7 @@ def panels_of(
     columns = 2 if len(attacks) == 4 else min(3, len(attacks))
     figure = new_figure(named[1], 1.1 + 2.3 * -(-len(attacks) // columns))
     drawn: list[int] = []
-    panels = []
+    panels, shown = [], []
     for (name, text), axes in zip(attacks, panel_grid(figure, len(attacks), columns, "ε"), strict=True):
         here = rows[(rows["benchmark"] == name) & (rows["condition"] == text)]
         same = clean[clean["n"] == here["n"].max()] if all(map(level_value, here["level"])) else clean[:0]
@@ -95,6 +103,8 @@ def panels_of(
         drawn += draw_lines(axes, points.assign(x=points["level"].map(level_value)), styles)
         axes.set_title(text if len(set(rows["benchmark"])) == len(attacks) else attack_name(text))
         panels.append((axes, list(points["level"])))
+        # Each panel begins with the clean error: it is told once an attack.
+        shown.append(points.assign(benchmark=name, condition=text))
     figure.supylabel("error (%)", fontsize="medium")
     legend_below(figure, styles)
     drawing = Drawing(
@@ -103,6 +113,7 @@ def panels_of(
         caption=caption(rows, f"{model} on the test images of {dataset}", drawn),
         alt=f"Lines of the error against epsilon under {len(attacks)} attacks, one for each of {', '.join(styles)}.",
         figure=figure,
+        data=averaged(pd.concat(shown)),
     )
     return drawing, panels
 

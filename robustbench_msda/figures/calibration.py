@@ -7,7 +7,7 @@ from functools import partial
 
 import pandas as pd
 
-from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, in_parts, over_networks
+from robustbench_msda.figures.drawing import Drawing, averaged, draw_lines, file_name, in_parts, over_networks
 from robustbench_msda.figures.style import LineStyle, legend_below, new_figure
 from robustbench_msda.records import level_value
 from robustbench_msda.results.aggregates import Absent, complete_rows, flag_texts, tidy
@@ -65,6 +65,7 @@ def by_severity(rows: pd.DataFrame, clean: pd.DataFrame, n: int, styles: dict[st
         ),
         alt=f"Lines of the RMS calibration error against severity, one for each of {', '.join(styles)}.",
         figure=figure,
+        data=averaged(pd.concat([clean, rows])),
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 
-from robustbench_msda.figures.drawing import Drawing, file_name, in_parts
+from robustbench_msda.figures.drawing import Drawing, averaged, file_name, in_parts
 from robustbench_msda.figures.style import FAINT, LineStyle, legend_below, new_figure
 from robustbench_msda.results.aggregates import Absent, over_seeds, tidy, tidy_comparison
 from robustbench_msda.results.recalls import CLEAN
@@ -40,8 +40,9 @@ def scatter(rows: pd.DataFrame, changes: pd.DataFrame, styles: dict[str, LineSty
     """Return the figure of one model, for the methods of ``styles``."""
     dataset, model = (str(rows[name].iloc[0]) for name in ("dataset", "model"))
     means = over_seeds(rows, [*KEY, "metric"]).pivot_table(index=KEY, columns="metric", values="mean")
-    moved = changes.rename(columns={"treatment": "label"})
-    moved = moved[moved["metric"].isin(CHANGES)].pivot_table(index=KEY, columns="metric", values="value")
+    moves = changes.rename(columns={"treatment": "label"})
+    moves = moves[moves["metric"].isin(CHANGES)]
+    moved = moves.pivot_table(index=KEY, columns="metric", values="value")
     shown = {label: style for label, style in styles.items() if label in set(means.index.get_level_values("label"))}
     both = set(CHANGES) <= set(moved.columns)
     figure = new_figure(f"Confidence and recall by class: {model} on {dataset}", 3.9)
@@ -70,7 +71,14 @@ def scatter(rows: pd.DataFrame, changes: pd.DataFrame, styles: dict[str, LineSty
         ).strip(),
         alt=f"Scatter of confidence against recall by class, of {', '.join(shown)}. {told}".strip(),
         figure=figure,
+        data=pd.concat([averaged(rows[rows["label"].isin(list(shown))]), drawn_changes(moves, shown)]),
     )
+
+
+def drawn_changes(changes: pd.DataFrame, styles: dict[str, LineStyle]) -> pd.DataFrame:
+    """Return the changes of the methods of ``styles`` with the columns of means, and the baseline they are against."""
+    own = changes[changes["label"].isin(list(styles))].rename(columns={"value": "mean"})
+    return own[["dataset", "model", "label", "baseline", "subset", "metric", "mean"]]
 
 
 def draw_points(axes: Axes, points: pd.DataFrame, styles: dict[str, LineStyle]) -> None:

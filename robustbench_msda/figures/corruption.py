@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, in_parts, over_networks, panel_grid
+from robustbench_msda.figures.drawing import (
+    Drawing,
+    averaged,
+    draw_lines,
+    file_name,
+    in_parts,
+    over_networks,
+    panel_grid,
+)
 from robustbench_msda.figures.style import INK, LineStyle, ink_on, legend_below, new_figure, wrapped
 from robustbench_msda.records import level_value
 from robustbench_msda.results.aggregates import (
@@ -71,6 +79,7 @@ def by_severity(rows: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
         ),
         alt=f"Lines of the error against severity under {len(names)} corruptions, one for each of {', '.join(styles)}.",
         figure=figure,
+        data=averaged(rows),
     )
 
 
@@ -120,6 +129,7 @@ def heatmap(rows: pd.DataFrame) -> Drawing:
             f"{worst} with {label}, {100 * means[worst, label].mean:.1f} %."
         ),
         figure=figure,
+        data=averaged(rows),
     )
 
 

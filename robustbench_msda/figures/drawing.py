@@ -17,6 +17,7 @@ from robustbench_msda.results.aggregates import ordered_labels, over_seeds
 
 # More lines than these in one panel cannot be told apart.
 MOST_LINES = 9
+DRAWN = ["dataset", "model", "label", "benchmark", "condition", "level", "subset", "metric"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Drawing:
         caption: what was measured, on what, the n and the spread.
         alt: what a reader who cannot see it should know.
         figure: drawn, not saved.
+        data: the numbers that are drawn, fractions: what stands beside the figure as CSV.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Drawing:
     caption: str
     alt: str
     figure: Figure
+    data: pd.DataFrame
 
 
 def file_name(*texts: str) -> str:
@@ -58,6 +61,11 @@ def in_parts(draw: Callable[[dict[str, LineStyle]], Drawing], labels: Iterable[s
         drawing, part = draw(line_styles([baseline, *map(str, group)])), f"{number} of {count}"
         title_figure(drawing.figure, f"{drawing.title} ({part})")
         yield replace(drawing, name=file_name(drawing.name, part), title=f"{drawing.title} ({part})")
+
+
+def averaged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over networks of score ``rows``: whose and what they are, mean, spread and n networks."""
+    return over_seeds(rows, DRAWN)
 
 
 def over_networks(counts: Collection[int]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from robustbench_msda.conditions import FOUR
-from robustbench_msda.figures.drawing import Drawing, file_name, in_parts, over_networks
+from robustbench_msda.figures.drawing import Drawing, averaged, file_name, in_parts, over_networks
 from robustbench_msda.figures.style import FAINT, LineStyle, legend_below, new_figure
 from robustbench_msda.results.aggregates import (
     Mean,
@@ -70,6 +70,7 @@ def dots(rows: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
             f"{', '.join(styles)}; highest: {most} with {label}, {100 * means[most, label].mean:.1f} %."
         ),
         figure=figure,
+        data=averaged(rows),
     )
 
 

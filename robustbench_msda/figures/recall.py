@@ -104,6 +104,7 @@ def one_change(rows: pd.DataFrame, limits: tuple[float, float], null: str) -> Dr
         ),
         alt=f"Bars of the recall change of {len(ordered)} classes, sorted: {told}; {extremes} percentage points.",
         figure=figure,
+        data=ordered,
     )
 
 

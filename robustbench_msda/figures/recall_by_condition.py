@@ -74,4 +74,7 @@ def condition_map(found: Sequence[ConditionChange], networks: str) -> Drawing:
             f"{min(fallen)} to {max(fallen)} classes degrade in each."
         ),
         figure=figure,
+        data=rows.rename(columns={"treatment": "condition"})
+        .drop(columns="significant")
+        .assign(dataset=dataset, model=model, baseline=baseline, treatment=treatment),
     )

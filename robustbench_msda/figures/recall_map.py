@@ -40,6 +40,7 @@ def change_map(rows: pd.DataFrame, treatments: Sequence[str]) -> Drawing:
             f"{100 * lowest['value']:+.1f} percentage points."
         ),
         figure=figure,
+        data=rows,
     )
 
 

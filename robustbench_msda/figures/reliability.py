@@ -57,6 +57,7 @@ def diagrams(rows: pd.DataFrame, styles: dict[str, LineStyle]) -> Drawing:
         ),
         alt=f"Reliability diagrams. {told}." if told else "Reliability diagrams.",
         figure=figure,
+        data=points,
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from robustbench_msda.figures.drawing import Drawing, draw_lines, file_name, over_networks
 from robustbench_msda.figures.style import FAINT, LineStyle, line_styles, new_figure
-from robustbench_msda.results.aggregates import Absent, base_method, pick_rows, tidy, tidy_comparison
+from robustbench_msda.results.aggregates import Absent, base_method, over_seeds, pick_rows, tidy, tidy_comparison
 from robustbench_msda.results.recalls import CLEAN
 
 FEWEST = 3
@@ -92,7 +92,7 @@ def curve(errors: pd.DataFrame, changes: pd.DataFrame, sweep: Sweep) -> Drawing:
     style = line_styles([next(iter(sweep.values))]).popitem()[1]
     figure = new_figure(f"{sweep.method}: {model} on {dataset}", 3.6)
     panels = figure.subplots(1, 2) if len(counted) else [figure.subplots()]
-    drawn = draw_lines(panels[0], rows, {sweep.method: style})
+    networks = draw_lines(panels[0], rows, {sweep.method: style})
     vanilla = 1 - errors.loc[errors["label"] == "vanilla", "value"].mean()
     panels[0].axhline(100 * vanilla, color=FAINT, linewidth=1.0, dashes=(3, 2))
     panels[0].set(xlabel=sweep.parameter, ylabel="accuracy (%)")
@@ -108,11 +108,19 @@ def curve(errors: pd.DataFrame, changes: pd.DataFrame, sweep: Sweep) -> Drawing:
             f"Accuracy on the clean test set and N_DC, the number of classes whose recall falls, of {model} on "
             f"{dataset} against {sweep.parameter} of {sweep.method}. {line}{told}"
             "A value picked here is picked on the test set. "
-            f"Accuracy: {over_networks(drawn)}"
+            f"Accuracy: {over_networks(networks)}"
         ),
         alt=f"Lines of accuracy and degraded classes against {sweep.parameter} of {sweep.method}.",
         figure=figure,
+        data=drawn(rows, counted),
     )
+
+
+def drawn(accuracy: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of accuracy, and the counts of degraded classes, by value of a parameter."""
+    means = over_seeds(accuracy.assign(metric="accuracy"), ["dataset", "model", "label", "metric", "x"])
+    counts = counted.assign(label=accuracy["label"].iloc[0]).rename(columns={"value": "mean"})
+    return pd.concat([means, counts[["dataset", "model", "label", "metric", "x", "mean", "low", "high"]]])
 
 
 def draw_counts(axes: Axes, counted: pd.DataFrame, style: LineStyle) -> str:

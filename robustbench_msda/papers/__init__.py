@@ -9,7 +9,7 @@ from pathlib import Path
 from robustbench_msda.errors import UserError, pick, unknown
 from robustbench_msda.files import write_text
 from robustbench_msda.papers.captions import no_scores
-from robustbench_msda.papers.material import Material, Terms, feeding, read_material, scored_studies
+from robustbench_msda.papers.material import PEOPLE, Material, Terms, feeding, read_material, scored_studies
 from robustbench_msda.papers.printed import cells, layouts
 from robustbench_msda.papers.rendering import SIDES, PaperTable, Show, paper_table, table_data, to_tidy_csv
 from robustbench_msda.tables.html import to_html
@@ -99,6 +99,8 @@ def check_terms(request: Request) -> None:
         for numbers in cells(pick(layouts(), name, "table")).values():
             for number in numbers:
                 known |= dict.fromkeys((number.dataset, number.model, number.augmentation))
+                # People's answers are to images that another prepared set may hold.
+                known |= {PEOPLE: None} if number.benchmark == PEOPLE else {}
     for theirs in request.terms.substitutes:
         if theirs not in known:
             names = sorted(set(known) - {"", "mean"})

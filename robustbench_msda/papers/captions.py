@@ -107,7 +107,7 @@ def stands(pairs: Sequence[tuple[Number, Measured | None]], terms: Terms) -> str
     for number, measured in pairs:
         if measured is None or not measured.substituted:
             continue
-        for theirs in (number.dataset, number.model, number.augmentation):
+        for theirs in (number.dataset, number.model, number.augmentation, number.benchmark):
             if terms.substitutes.get(theirs, theirs) != theirs:
                 told[f"{terms.substitutes[theirs]} stands for {theirs}"] = None
     return ", ".join(told)
@@ -135,4 +135,4 @@ def our_names(number: Number, terms: Terms) -> dict[str, object]:
 
 def no_scores() -> Material:
     """Return the material of a table that prints the paper's numbers alone."""
-    return Material(pd.DataFrame(), {}, {})
+    return Material(pd.DataFrame(), {})

@@ -26,6 +26,9 @@ REFUSED = ("partial:", *STAND_INS.values())
 USUAL = {"model_options": {}, "label_smoothing": 0.0, "extra_dataset": ""}
 # Benchmarks whose condition is the text of an attack.
 ATTACKS = ("fgsm", "pgd")
+# The benchmark whose condition is the prepared set that people's answers are compared on.
+PEOPLE = "cifar10h"
+PLACE = ["benchmark", "condition", "level", "source", "subset", "flags"]
 KEY = ["dataset", "model", "augmentation", "metric"]
 
 
@@ -34,7 +37,8 @@ class Terms:
     """What may stand in for what.
 
     Attributes:
-        substitutes: a data set, model or augmentation of the table, and which of ours stands for it.
+        substitutes: a data set, model or augmentation of the table, and which of ours stands for it; or
+            ``cifar10h`` and the prepared set that stands for the official test images.
         allow_made: take stimuli that were made here where there are no scores on the official files.
     """
 
@@ -49,7 +53,10 @@ class Terms:
         benchmark = number.benchmark
         if dataset != number.dataset and benchmark.startswith(f"{number.dataset}_"):
             benchmark = dataset + benchmark.removeprefix(number.dataset).removesuffix("_augmix")
-        return replace(number, dataset=dataset, model=model, augmentation=augmentation, benchmark=benchmark)
+        condition = self.substitutes.get(PEOPLE, number.condition) if benchmark == PEOPLE else number.condition
+        return replace(
+            number, dataset=dataset, model=model, augmentation=augmentation, benchmark=benchmark, condition=condition
+        )
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,10 @@ class Material:
     Attributes:
         scores: with a column ``study``.
         recipes: of networks, by fingerprint; none of a stranger.
-        models: of networks, by fingerprint.
     """
 
     scores: pd.DataFrame
     recipes: Mapping[str, Mapping[str, object]]
-    models: Mapping[str, str]
 
     @cached_property
     def indexed(self) -> dict[tuple[str, ...], pd.DataFrame]:
@@ -79,7 +84,7 @@ class Material:
         """
         key = (number.dataset, number.model, number.augmentation, by_class or number.metric)
         found = self.indexed.get(key, self.scores.iloc[:0])
-        columns = [found[name] for name in ("benchmark", "condition", "level", "source", "subset", "flags")]
+        columns = [found[name] for name in PLACE]
         meant = [self.meant(number, row, by_class) for row in zip(*columns, strict=True)]
         varied = [self.varies(who, number.variant) for who in found["fingerprint"]]
         kept: pd.DataFrame = found[np.array(meant, dtype=bool) & np.array(varied, dtype=bool)]
@@ -87,21 +92,15 @@ class Material:
         return kept
 
     def meant(self, number: Number, row: tuple[str, ...], by_class: str) -> bool:
-        """Return whether a row, its benchmark, condition, level, source, subset and flags, is what ``number`` is of."""
+        """Return whether a row, its ``PLACE``, is what ``number`` is of."""
         benchmark, condition, level, source, subset, flags = row
         return (
             (benchmark, level) == (number.benchmark, number.level)
-            and (benchmark in ATTACKS or condition == number.condition)
+            and (benchmark in ATTACKS or condition.partition("=")[0] == number.condition)
             and (bool(by_class) or subset == "all")
-            and self.kind_of_source(source, number.model) == number.source
+            and not source
             and not any(each in flags for each in REFUSED)
         )
-
-    def kind_of_source(self, source: str, model: str) -> str:
-        """Return what the network is to ``model`` on which an attack was made: nothing, gray or black."""
-        if not source:
-            return ""
-        return "gray" if self.models.get(source, "") == model else "black"
 
     def varies(self, fingerprint: str, variant: str) -> bool:
         """Return whether the recipe of a network has ``variant`` and else is as usual; True where it is not known."""
@@ -145,12 +144,7 @@ def read_material(results: Path, studies: Sequence[str]) -> Material:
     check_unique(scores)
     scores = scores.dropna(subset=["value"])
     records = Results(results).checkpoints()
-    known = dict(scores[["fingerprint", "model"]].drop_duplicates().itertuples(index=False, name=None))
-    return Material(
-        scores,
-        {who: record.recipe for who, record in records.items() if record.recipe is not None},
-        {**{who: record.source for who, record in records.items()}, **known},
-    )
+    return Material(scores, {who: record.recipe for who, record in records.items() if record.recipe is not None})
 
 
 def scored_studies(results: Path) -> list[str]:

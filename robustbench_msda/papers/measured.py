@@ -89,8 +89,8 @@ def measure(number: Number, material: Material, terms: Terms) -> Measured | None
     for benchmark in (ours.benchmark, *([ours.benchmark + MADE] if terms.allow_made else [])):
         found = measure_here(replace(ours, benchmark=benchmark), material)
         if found is not None:
-            names = (number.dataset, number.model, number.augmentation)
-            substituted = names != (ours.dataset, ours.model, ours.augmentation)
+            names = (number.dataset, number.model, number.augmentation, number.condition)
+            substituted = names != (ours.dataset, ours.model, ours.augmentation, ours.condition)
             return replace(found, substituted=substituted, made=benchmark.endswith(MADE))
     return None
 

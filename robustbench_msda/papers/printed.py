@@ -40,7 +40,6 @@ class Number:
         benchmark: of the score rows.
         condition: of the score rows.
         level: of the score rows.
-        source: ``gray`` or ``black`` for attacks made on another network.
         metric: of the score rows, or the paper's own where we have none.
         form: how a fraction of ours becomes the printed number; '' where nothing of ours does.
         value: as printed, without signs of percent and the like; '' where nothing is printed.
@@ -62,7 +61,6 @@ class Number:
     benchmark: str
     condition: str
     level: str
-    source: str
     metric: str
     form: str
     value: str

@@ -85,7 +85,6 @@ def test_every_name_is_translated_by_names_csv(reference: Path) -> None:
         assert number.form == ours("form", row, row["metric"])
         assert number.condition == (ours("condition", row, row["metric"], row["dataset"]) or "")
         assert number.level == (ours("level", row, row["metric"]) or "")
-        assert number.source == (ours("source", row, row["metric"]) or "")
         if number.form not in ("", "setting"):
             assert number.benchmark == ours("benchmark", row, row["metric"], row["dataset"])
         used |= {("metric", row["metric"]), ("model", row["model"]), ("dataset", row["dataset"])}
