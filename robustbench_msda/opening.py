@@ -115,7 +115,7 @@ def open_recorded(record: CheckpointRecord, foreign: Foreign, data_dir: Path) ->
     opened = Opened(*open_checkpoint(path, told, data_dir))
     if opened.checkpoint.fingerprint != record.fingerprint:
         raise UserError(
-            f"{path} is the checkpoint {opened.checkpoint.fingerprint} now, {record.fingerprint} when it was evaluated; "
+            f"{path} is now {opened.checkpoint.fingerprint}, it was {record.fingerprint} when it was evaluated; "
             "name the file you want, or put the old one back"
         )
     return opened

@@ -180,7 +180,7 @@ def test_a_substitute_that_is_another_now_or_answers_otherwise_is_refused(runs: 
     verbs.evaluate(runs[0], {"clean": 5}, place=place)
     (first,) = Results(place.results).checkpoints()
     saved(Path(runs[0]), 7)
-    with pytest.raises(UserError, match=f"{first} when it was evaluated; name the file"):
+    with pytest.raises(UserError, match=f"it was {first} when it was evaluated; name the file"):
         transfer([first], runs[1:2], {"pgd": 5}, place=place)
     fewer = replace(other_model(), state=build("resnet20", 9, {}).state_dict(), classes=tuple("abcdefghi"))
     save(fewer, tmp_path / "nine" / "checkpoint.safetensors")

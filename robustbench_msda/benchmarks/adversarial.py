@@ -1,7 +1,7 @@
 """Attacks on the test images, with the gradients of the evaluated network itself or of a substitute.
 
-A cell without a source is a white box. A source is the substitute whose attacked images the network is shown: a gray box
-where its model source is the network's own, a black box where it is another.
+A cell without a source is a white box. A source is the substitute whose attacked images the network is shown: a gray
+box where its model source is the network's own, a black box where it is another.
 """
 
 from __future__ import annotations
