@@ -148,7 +148,7 @@ def compared(study: Study, done: Sequence[CheckpointRecord], store: Results) -> 
             seen |= {(baseline[0].group, group[0].group) for group in new}
             after = [known[recipe.id] for group in new for recipe in group if recipe.id in known]
             if before and after:
-                frames.append(comparison.compare(store, before, after, limit=limit or 0))
+                frames.append(comparison.compare(store, before, after, limit=limit or 0, among=done))
     return pd.concat(frames, ignore_index=True) if frames else comparison.compare(store, [], [])
 
 
@@ -174,6 +174,7 @@ def description(
         "study": study.name,
         "claim": study.claim,
         "feeds": list(dict.fromkeys(table for part in study.parts().values() for table in part.feeds)),
+        "stands": {theirs: ours for part in study.parts().values() for theirs, ours in part.stands.items()},
         "command": provenance.command(),
         "commit": provenance.code(),
         "machine": provenance.machine(),

@@ -34,6 +34,7 @@ class Change(BaseModel):
         grid: fields and their values.
         benchmarks: name to limit.
         feeds: tables it feeds, in place of the study's.
+        stands: more of what stands for what.
         override: rows that come before the study's.
     """
 
@@ -43,6 +44,7 @@ class Change(BaseModel):
     grid: Grid = {}
     benchmarks: dict[str, int] = {}
     feeds: tuple[str, ...] = ()
+    stands: dict[str, str] = {}
     override: list[dict[str, Any]] = []
 
 
@@ -68,6 +70,8 @@ class Study(BaseModel):
         name: the file's, without suffix.
         claim: one sentence.
         feeds: the paper tables it feeds, such as ``classdep.T1``.
+        stands: data sets, models and augmentations of these tables, and which of its own stands for each: its numbers
+            are put there, marked.
         recipe: fields of every recipe, or a ``preset``.
         grid: fields of ``Recipe`` and their values; every combination is trained. The first augmentation is the
             baseline of comparisons.
@@ -88,6 +92,7 @@ class Study(BaseModel):
     name: str
     claim: str
     feeds: tuple[str, ...] = ()
+    stands: dict[str, str] = {}
     recipe: dict[str, Any] = {}
     grid: Grid = {}
     override: list[dict[str, Any]] = []
@@ -124,6 +129,7 @@ class Study(BaseModel):
             update={
                 "name": f"{self.name}-{name}",
                 "feeds": change.feeds or self.feeds,
+                "stands": self.stands | change.stands,
                 "recipe": self.recipe | change.recipe,
                 "grid": self.grid | change.grid,
                 "benchmarks": self.benchmarks | change.benchmarks,

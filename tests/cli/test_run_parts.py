@@ -29,6 +29,7 @@ clean = 0
 feeds = ["mine.T1"]
 [part.T2]
 feeds = ["mine.T2"]
+stands = { cifar10 = "digits" }
 grid = { augmentation = ["vanilla", "mixup"] }
 benchmarks = { fgsm = 10 }
 [part.T3]
@@ -66,6 +67,7 @@ def test_parts_are_trained_once_and_put_to_their_own_benchmarks(done: Path) -> N
     assert found == {"vanilla": {"clean", "fgsm"}, "cutmix": {"clean"}, "mixup": {"clean", "fgsm"}}
     said = json.loads((done / "results" / "mine.json").read_text())
     assert said["feeds"] == ["mine.T1", "mine.T2"]
+    assert said["stands"] == {"cifar10": "digits"}
     assert said["benchmarks"] == {"clean": 0, "fgsm": 10}
     assert len(said["recipes"]) == 4
     assert {recipe["lr"] for recipe in said["recipes"].values()} == {0.1, 0.05}
