@@ -41,19 +41,8 @@ perf: setup
 	$(BIN)/python -m pip install --quiet --editable '.[perf]'
 	$(BIN)/python -m perf
 
-# Tables, charts and pages of every committed study, from its scores alone; and ours in the papers' tables, where what
-# stands in for what the paper has is marked and said.
-TABLES = $(BIN)/robustbench-msda tables build
+# Tables, charts and pages of every committed study, from its scores alone; ours in the papers' tables that it feeds.
 reports: setup
 	@for scores in results/scores/*.csv.gz; do \
 		$(BIN)/robustbench-msda report "$$(basename "$$scores" .csv.gz)" || exit 1; \
 	done
-	@$(TABLES) classdep-small classdep.T1 classdep.T3 --substitute cifar100=cifar10_40k --substitute wrn_28_2_snu=resnet20
-	@$(TABLES) classdep-small classdep.T4 --substitute cifar10=cifar10_40k --substitute resnet18_cifar=resnet20 \
-		--substitute 'dropmix(rate=0.1, of=mixup)=dropmix(rate=0.4, of=mixup)' \
-		--substitute 'dropmix(rate=0.2, of=cutmix)=dropmix(of=cutmix)'
-	@$(TABLES) augmentations_quick dynmix.T1 dynmix.T5 --allow-made \
-		--substitute cifar10=cifar10_40k --substitute wrn_40_2=resnet20
-	@$(TABLES) augmentations_quick unified.T2 --substitute cifar100=cifar10_40k --substitute preact_resnet18=resnet20 \
-		--substitute "hmix(variant='code')=hmix"
-	@$(TABLES) quick fmix.T2 --substitute cifar10=cifar10_40k --substitute preact_resnet18_fmix=resnet20

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from robustbench_msda import augmentations
 from robustbench_msda.data.datasets import open_dataset
-from robustbench_msda.errors import UserError
+from robustbench_msda.errors import DamagedData, UserError
 from robustbench_msda.models.channels import check_numbers
 from robustbench_msda.models.checkpoints import Checkpoint, in_folder, load, load_foreign, load_pretrained
 from robustbench_msda.models.sources import runs_code, split
@@ -87,17 +87,34 @@ def open_selected(
         records: what was evaluated, by fingerprint.
 
     Raises:
-        UserError: a selection names nothing, or what was evaluated is not there any more.
+        UserError: a selection names nothing, is a stranger's file that was never evaluated, or what was evaluated is
+            not there any more.
     """
     found: dict[str, Opened] = {}
     for selection in selections:
-        if in_folder(Path(selection), CHECKPOINT).is_file() or is_published(selection):
-            opened = [Opened(*open_checkpoint(selection, Foreign(foreign.model), data_dir))]
+        path = in_folder(Path(selection), CHECKPOINT)
+        if path.is_file() or is_published(selection):
+            opened = open_named(selection, path, foreign, data_dir, records)
         else:
             chosen = select([selection], records, augmentations.short)
             opened = [open_recorded(record, foreign, data_dir) for record in chosen]
         found |= {each.checkpoint.fingerprint: each for each in opened}
     return list(found.values())
+
+
+def open_named(
+    selection: str, path: Path, foreign: Foreign, data_dir: Path, records: Mapping[str, CheckpointRecord]
+) -> list[Opened]:
+    """Return the checkpoint at ``path``; of a file that says nothing of itself, what ``records`` say of it."""
+    try:
+        return [Opened(*open_checkpoint(selection, Foreign(foreign.model), data_dir))]
+    except DamagedData as error:
+        known = [each for each in records.values() if Path(each.path).resolve() == path.resolve()]
+        if not known:
+            raise DamagedData(
+                f"{error}; a weights file that says nothing of itself: evaluate it first, with --model and --dataset"
+            ) from None
+        return [open_recorded(record, foreign, data_dir) for record in known]
 
 
 def open_recorded(record: CheckpointRecord, foreign: Foreign, data_dir: Path) -> Opened:
@@ -109,6 +126,10 @@ def open_recorded(record: CheckpointRecord, foreign: Foreign, data_dir: Path) ->
     path = Path(record.path)
     if runs_code(record.source) and record.source != foreign.model:
         raise UserError(f"{path} wants to run the file {record.source}: if you trust it, say so with --model")
+    if not path.is_file() and not is_published(record.path):
+        raise UserError(
+            f"the checkpoint of {record.fingerprint} is not at {path} any more; put it back, or choose others"
+        )
     # Our own files say all of themselves, their recipe first.
     says_nothing = path.is_file() and record.recipe is None
     told = Foreign(record.source, record.dataset, record.mean, record.std) if says_nothing else Foreign(record.source)

@@ -16,6 +16,7 @@ from robustbench_msda.page import Study, build_pages
 from robustbench_msda.page.flipped import Flips, find_flips
 from robustbench_msda.page.glossary import glossary
 from robustbench_msda.page.summary import summarise
+from robustbench_msda.papers import BuiltPapers, Request, Terms, build_paper_tables, layouts
 from robustbench_msda.results.aggregates import tidy
 from robustbench_msda.results.scores import read_scores
 from robustbench_msda.results.store import Results
@@ -75,12 +76,27 @@ def build(
         flips=flips(scores, comparison, results, data_dir) if data_dir else None,
     )
     built = tables.build_tables(scores, comparison, out, spread=spread)
+    printed = fed_tables(name, described, results, out)
     drawn = figures.build_figures(scores, comparison, out)
-    pages = build_pages(study, out, built.tables, drawn.figures)
+    pages = build_pages(study, out, (*built.tables, *printed.tables), drawn.figures)
     # Markdown's escapes are for files; a terminal shows them as they are.
     texts = [to_markdown(table).replace("\\", "") for table in built.tables if table.name == "overview"]
     overview = texts[0] if texts else ""
-    return Report(overview, (*built.paths, *drawn.paths, pages[0]), built.skipped | drawn.skipped)
+    return Report(overview, (*built.paths, *printed.paths, *drawn.paths, pages[0]), built.skipped | drawn.skipped)
+
+
+def fed_tables(name: str, described: dict[str, object], results: Path, out: Path) -> BuiltPapers:
+    """Write the papers' tables that the study ``name`` says it feeds, its numbers beside the papers'.
+
+    What it says that stands for what is put there, marked; so are stimuli that were made here.
+
+    Raises:
+        UserError: something stands for what is in none of these tables, or the scores are of several recipes.
+    """
+    feeds, stands = described.get("feeds"), described.get("stands")
+    names = tuple(str(table) for table in feeds if table in layouts()) if isinstance(feeds, list) else ()
+    terms = Terms(dict(stands) if isinstance(stands, dict) else {}, allow_made=True)
+    return build_paper_tables(Request(names, name, terms=terms), results, out) if names else BuiltPapers((), ())
 
 
 def flips(scores: pd.DataFrame, comparison: pd.DataFrame, results: Path, data_dir: Path) -> Flips:
@@ -103,11 +119,16 @@ def recipes(described: dict[str, object], scores: pd.DataFrame, results: Path) -
 
 
 def build_tables(
-    name: str, results: Path, reports: Path, names: Sequence[str] | None = None, spread: Spread = "deviation"
+    name: str,
+    results: Path,
+    reports: Path,
+    names: Sequence[str] | None = None,
+    spread: Spread = "deviation",
+    formats: Sequence[str] = tables.REPORTED,
 ) -> tuple[tuple[Path, ...], dict[str, str]]:
     """Write the tables ``names`` of the scores ``name``; return their files, and why others were not built."""
     scores, comparison = read_scores(scores_path(name, results)), read_comparison(name, results)
-    built = tables.build_tables(scores, comparison, reports / name, names, spread)
+    built = tables.build_tables(scores, comparison, reports / name, names, spread, formats)
     return built.paths, built.skipped
 
 
@@ -152,15 +173,17 @@ def description(name: str, results: Path) -> dict[str, object]:
     """Return what a study said of itself in ``<name>.json``; nothing where it said nothing.
 
     Raises:
-        DamagedData: the file is not JSON.
+        DamagedData: the file is not a JSON object.
     """
     path = results / f"{name}.json"
     if not path.exists():
         return {}
     try:
-        found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise DamagedData(f"{path} is not a study's description ({error}); run the study again") from None
+    if not isinstance(found, dict):
+        raise DamagedData(f"{path} is not a study's description ({type(found).__name__}); run the study again")
     return found
 
 
@@ -169,20 +192,21 @@ def facts(described: dict[str, object]) -> dict[str, str]:
     if not described:
         return {}
     machine, hours, benchmarks, recipes = (
-        dict(described[key]) if isinstance(described[key], dict) else {}  # type: ignore[call-overload]
+        dict(found) if isinstance(found := described.get(key), dict) else {}
         for key in ("machine", "hours", "benchmarks", "recipes")
     )
     shared = shared_settings(list(recipes.values()))
-    return {
+    told = {
         "recipe": ", ".join(f"{name} {value}" for name, value in shared.items()),
         "networks": str(len(recipes)),
         "test images": ", ".join(f"{name}: {limit or 'all'}" for name, limit in benchmarks.items()),
         "machine": ", ".join(f"{name} {value}" for name, value in machine.items()),
-        "hours": ", ".join(f"{name} {value}" for name, value in hours.items()) + " (worker hours)",
-        "command": str(described["command"]),
-        "commit": str(described["commit"]),
-        "made": str(described["created"]),
+        "hours": ", ".join(f"{name} {value}" for name, value in hours.items()) + " (worker hours)" * bool(hours),
+        "command": str(described.get("command", "")),
+        "commit": str(described.get("commit", "")),
+        "made": str(described.get("created", "")),
     }
+    return {name: text for name, text in told.items() if text}
 
 
 def shared_settings(recipes: Sequence[dict[str, object]]) -> dict[str, object]:
@@ -191,7 +215,7 @@ def shared_settings(recipes: Sequence[dict[str, object]]) -> dict[str, object]:
     return {
         name: value
         for name, value in first.items()
-        if value not in ({}, []) and all(recipe[name] == value for recipe in recipes)
+        if value not in ({}, []) and all(recipe.get(name) == value for recipe in recipes)
     }
 
 

@@ -225,6 +225,9 @@ def test_recipes_that_differ_in_more_are_told_and_kept_apart(place: Place, tmp_p
     assert (frame["metric"] == "n_degraded_classes").sum() == 2
     flagged = frame["flags"].str.contains("recipes differ in epochs, lr")
     assert flagged.sum() == len(frame) / 2
+    assert frame["treatment"].str.startswith("mixup · ").all()
+    assert frame["treatment"].nunique() == 2
+    assert set(frame["baseline"]) == {"vanilla"}
 
 
 def test_nothing_changes_against_the_same_predictions(place: Place, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from robustbench_msda.errors import UnknownName, UserError
 from robustbench_msda.evaluation import Place
 from robustbench_msda.models.checkpoints import Checkpoint, network, save
 from robustbench_msda.models.sources import build
+from robustbench_msda.opening import Foreign
 from robustbench_msda.records import Batch, Cell
 from robustbench_msda.results.store import Results, read_predictions
 from robustbench_msda.scoring import boxes_of
@@ -105,6 +106,8 @@ def test_an_image_costs_the_attack_until_its_set_is_kept(attacked: nn.Module, tm
     assert PGD_10.passes(cell, kept) == attacks.parse(CONDITION).passes == 31
     list(PGD_10.stimuli(cell, kept, attacked))
     assert PGD_10.passes(cell, kept) == 1
+    # Its own white box reads the same.
+    assert PGD_10.passes(Cell(SOURCE, "pgd", CONDITION, "8/255"), kept) == 1
     assert PGD_10.passes(cell._replace(level="4/255"), kept) == 31
 
 
@@ -167,9 +170,13 @@ def test_boxes_are_scored_by_the_model_of_the_substitute(runs: list[str], tmp_pa
         ({"benchmarks": {"clean": 5}}, "attack that is a benchmark: 'clean'"),
         ({"sources": ["augmentation=cutmix"]}, "no evaluated checkpoint matches 'augmentation=cutmix'"),
         ({"targets": ["no/such/run"]}, "no evaluated checkpoint matches 'no/such/run'"),
+        ({"benchmarks": {"autoattack": 5}}, "^autoattack: the package autoattack is not installed; .*leave it out$"),
     ],
 )
-def test_mistakes_are_named(runs: list[str], tmp_path: Path, change: dict[str, object], message: str) -> None:
+def test_mistakes_are_named(
+    runs: list[str], tmp_path: Path, change: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robustbench_msda.attacks.ensemble.is_installed", lambda: False)
     given = {"sources": runs[:1], "targets": runs[1:2], "benchmarks": {"pgd": 5}} | change
     with pytest.raises((UserError, UnknownName), match=message):
         transfer(**given, place=Place(results=tmp_path / "results"))  # type: ignore[arg-type]
@@ -186,6 +193,61 @@ def test_a_substitute_that_is_another_now_or_answers_otherwise_is_refused(runs: 
     save(fewer, tmp_path / "nine" / "checkpoint.safetensors")
     with pytest.raises(UserError, match="--sources .*nine.*expected a network of digits .* 10 classes"):
         transfer([str(tmp_path / "nine")], runs[1:2], {"pgd": 5}, place=place)
+
+
+def test_one_network_alone_is_refused_before_anything_is_done(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--benchmarks", "fgsm", "--limit", "5", "--results", str(tmp_path / "results")]
+    assert status(["transfer", "--sources", runs[0], "--targets", runs[0], *options]) == 1
+    assert capsys.readouterr().err.startswith("error: --sources and --targets: expected two networks, found ")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_source_that_cannot_be_attacked_leaves_the_others_to_be_done(
+    runs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def numb(checkpoint: Checkpoint, *given: object) -> nn.Module:
+        model = network(checkpoint, "cpu")
+        return nn.Sequential(Numb(), model).eval() if checkpoint.source == "resnet20" else model
+
+    monkeypatch.setattr(verbs, "network", numb)
+    place = Place(results=tmp_path / "results")
+    with pytest.raises(UserError, match=r"^4 of 8 cells failed, first fgsm fgsm\(\) 1/255: .*cannot be attacked"):
+        transfer([runs[2], runs[1]], runs[:1], {"fgsm": 5}, place=place)
+    assert len(contents(place.results)) == 4
+
+
+class Numb(nn.Module):
+    """Lets no gradient through."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return ``images`` themselves."""
+        return images.detach()
+
+
+def test_a_source_that_is_shown_its_own_images_first_is_attacked_once(
+    runs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+    run = PGD.run
+    monkeypatch.setattr(PGD, "run", lambda *arguments: ran.append(1) or run(*arguments))
+    transfer(runs[:1], runs, {"pgd": 5}, place=Place(results=tmp_path))
+    # One batch at each of four ε, its own white box among the three that read it.
+    assert len(ran) == 4
+
+
+def test_a_strangers_file_is_named_by_its_path_once_it_was_evaluated(runs: list[str], tmp_path: Path) -> None:
+    place, path = Place(results=tmp_path / "results"), tmp_path / "weights.pth"
+    torch.save(dict(fresh_checkpoint(5).state), path)
+    with pytest.raises(UserError, match="weights.pth .*evaluate it first, with --model and --dataset$"):
+        transfer([str(path)], runs[:1], {"fgsm": 5}, place=place)
+    verbs.evaluate(path, {"clean": 5}, foreign=Foreign("small_cnn", "digits"), place=place)
+    transfer([str(path)], runs[:1], {"fgsm": 5}, place=place)
+    assert any(fresh_checkpoint(5).fingerprint in Path(name).name for name in contents(place.results))
+    path.unlink()
+    with pytest.raises(UserError, match=f"of {fresh_checkpoint(5).fingerprint} is not at .*weights.pth any more"):
+        transfer([fresh_checkpoint(5).fingerprint], runs[:1], {"fgsm": 5}, place=place)
 
 
 def test_the_command_prints_the_matrix(runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,7 @@ class UnderAttack(OnTestImages):
         first = next((level for level in self.levels if level_value(level) > 0), "")
         if level_value(cell.level) == 0 or (attack.once and cell.level != first):
             return 1
-        path = self.kept(cell, setting) if cell.source or attack.once else None
+        path = self.kept(cell, setting)
         return 1 if path and path.exists() else attack.passes
 
     def stimuli(self, cell: Cell, setting: Setting, model: nn.Module) -> Iterator[Batch]:
@@ -122,7 +122,7 @@ class UnderAttack(OnTestImages):
         """Yield the test images and what the attack makes of ``model`` or the substitute, before the last clipping.
 
         Images that several cells read are read where they are kept, or kept as they are made: those of a substitute,
-        and those that are the same for every ε.
+        by itself too, and those that are the same for every ε.
         """
         path = self.kept(cell, setting)
         if path and path.exists():
@@ -130,7 +130,7 @@ class UnderAttack(OnTestImages):
             return
         attacked = setting.substitutes[cell.source]() if cell.source else model
         fresh = made(cell, setting, attacked, self.version)
-        shared = cell.source or parsed(cell).once
+        shared = cell.source or cell.fingerprint in setting.substitutes or parsed(cell).once
         yield from keeping(fresh, path, self.images(cell, setting)) if path and shared else fresh
 
     def kept(self, cell: Cell, setting: Setting) -> Path | None:

@@ -43,7 +43,9 @@ def attack_scores(
     for cell, predictions in cells.items():
         at = Score(cell.benchmark, "", np.nan, len(predictions), "", "", cell.condition, cell.level, cell.source)
         noise = beside_noise(cell, cells)
-        flags = told(*failed[cell], noise_flag(noise), transfer_flag(cell, cells))
+        # What was made of another network may well be weaker than noise.
+        masked = "" if cell.source else noise_flag(noise)
+        flags = told(*failed[cell], masked, transfer_flag(cell, cells))
         for score in condition_scores(cell, predictions, classes):
             yield replace(score, flags=told(score.flags, flags))
         if FLAT in basis.checks.get(cell, {}):

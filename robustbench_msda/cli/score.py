@@ -12,13 +12,14 @@ from robustbench_msda.cli import options
 if TYPE_CHECKING:
     import pandas as pd
 
-# The aggregates a user looks for first; PLAIN are distances and nats, the others shares.
+# The aggregates a user looks for first; PLAIN are distances, nats and costs, the others shares.
 HEADLINES = "error|rms_calibration|mean_.*|(relative_)?mce_.*|mfr_.*"
 # What stands for a benchmark that has no aggregate: not all of it was done.
 # What is printed of attacks: of each set of attacked images, and the means over those of a box.
 ATTACKED = ("error", "gray_box_error", "black_box_error")
 SINGLE = ("corruption_error", "flip_probability", "error", "aupr", "auroc", "kl_human_model")
-PLAIN = ("mean_top5_distance", "kl_human_model")
+COSTS = ("parameters", "flops", "epoch_seconds", "step_seconds", "images_per_s")
+PLAIN = ("mean_top5_distance", "kl_human_model", *COSTS)
 
 
 @click.command(epilog="Example: robustbench-msda score augmentation=cutmix,model=resnet20 --name cutmix")
@@ -55,7 +56,8 @@ def print_headlines(frame: pd.DataFrame) -> None:
     attacked = frame["metric"].isin(ATTACKED) & frame["condition"].str.contains("(", regex=False)
     single = apart[apart["metric"].isin(SINGLE) & ~apart["condition"].str.contains("(", regex=False)]
     # Where there is nothing to print the flags say why.
-    silent = apart[(apart["flags"] != "") & ~apart["benchmark"].isin(set(single["benchmark"]))]
+    untold = (apart["flags"] != "") & (apart["benchmark"] != "training")
+    silent = apart[untold & ~apart["benchmark"].isin(set(single["benchmark"]))]
     told = pd.concat([told, single, silent, frame[attacked & (frame["subset"] == "all")]])
     rows = [
         [

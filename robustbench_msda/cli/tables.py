@@ -83,7 +83,7 @@ def build_tables(  # noqa: PLR0913 - the options of a command line
     if papers:
         terms = Terms(substitutes(stands), allow_made)
         request = Request(tuple(papers), study, show, terms, kinds, document=every)
-        told(build_paper_tables(request, results, reports / PAPERS), {})
+        told(build_paper_tables(request, results, reports / PAPERS).paths, {})
 
 
 def sorted_out(names: Sequence[str], results: Path) -> tuple[str, list[str], list[str]]:
@@ -109,16 +109,11 @@ def own_tables(
     study: str, names: Sequence[str], formats: Sequence[str], spread: Spread, folders: tuple[Path, Path]
 ) -> tuple[tuple[Path, ...], dict[str, str]]:
     """Write our tables ``names`` of ``study``, all of them for none; return their files, and why others were not."""
-    from robustbench_msda.reporting import read_comparison, scores_path
-    from robustbench_msda.results.scores import read_scores
-    from robustbench_msda.tables import build_tables
+    from robustbench_msda.reporting import build_tables
 
     if not study:
         raise click.UsageError("name a STUDY, tables of the papers, or --all; robustbench-msda tables list names them")
-    results, reports = folders
-    scores, comparison = read_scores(scores_path(study, results)), read_comparison(study, results)
-    built = build_tables(scores, comparison, reports / study, names or None, spread, formats)
-    return built.paths, built.skipped
+    return build_tables(study, *folders, names or None, spread, formats)
 
 
 def told(paths: tuple[Path, ...], skipped: dict[str, str]) -> None:

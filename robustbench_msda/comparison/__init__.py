@@ -16,6 +16,7 @@ from robustbench_msda.comparison.sides import (
     check_comparable,
     differences,
     groups,
+    names_of,
     parse_on,
 )
 from robustbench_msda.results.store import CheckpointRecord, Results
@@ -33,6 +34,7 @@ def compare(  # noqa: PLR0913
     limit: int = 0,
     replicates: int = REPLICATES,
     on: On = CLEAN,
+    among: Sequence[CheckpointRecord] = (),
 ) -> pd.DataFrame:
     """Return what every group of ``treatment`` did to each class, against the ``baseline`` of its model.
 
@@ -50,6 +52,7 @@ def compare(  # noqa: PLR0913
         limit: of the predictions, 0 for the whole test set.
         replicates: bootstrap samples.
         on: on which stimuli.
+        among: other checkpoints whose scores stand beside: of several recipes of one augmentation, each is told apart.
 
     Returns:
         A frame with the fields of ``Change``: ``recall_change`` and ``confidence_change`` a class; counts, means and
@@ -59,10 +62,15 @@ def compare(  # noqa: PLR0913
         UserError: a side is not evaluated, or the sides are not comparable.
     """
     rows: list[Change] = []
+    names = names_of([*baseline, *treatment, *among])
     for after in groups(treatment):
         before = [record for record in baseline if record.source == after[0].source]
         check_comparable(before, after)
-        sides = both_sides(results, before, after, limit, on)
+        one, other = both_sides(results, before, after, limit, on)
+        sides = (
+            replace(one, name=names[before[0].fingerprint]),
+            replace(other, name=names[after[0].fingerprint]),
+        )
         told = differences(before[0], after[0])
         rows += [
             replace(row, flags="; ".join(filter(None, (row.flags, told))))

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from robustbench_msda.conditions import EXTRA, STAND_INS
 from robustbench_msda.errors import UserError
 from robustbench_msda.metrics.classification import class_confidence, class_counts
 from robustbench_msda.records import Cell, Predictions
+from robustbench_msda.results.aggregates import labels_of
 from robustbench_msda.results.store import CheckpointRecord, Results, read_predictions, read_sidecar
 
 BENCHMARK = "clean"
@@ -100,6 +102,14 @@ def differences(before: CheckpointRecord, after: CheckpointRecord) -> str:
 def name_of(record: CheckpointRecord) -> str:
     """Return what a comparison calls a checkpoint: its augmentation, or a stranger's fingerprint."""
     return record.augmentation or record.fingerprint
+
+
+def names_of(records: Iterable[CheckpointRecord]) -> dict[str, str]:
+    """Return what each of ``records`` is called beside the others, by fingerprint: the label of its score rows."""
+    columns = ["fingerprint", "group", "dataset", "model", "augmentation"]
+    rows = [(each.fingerprint, each.group, each.dataset, each.source, each.augmentation) for each in records]
+    frame = pd.DataFrame(rows, columns=columns, dtype=str)
+    return dict(zip(frame["fingerprint"], labels_of(frame), strict=True))
 
 
 def check_comparable(before: Sequence[CheckpointRecord], after: Sequence[CheckpointRecord]) -> None:

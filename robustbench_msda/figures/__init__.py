@@ -25,6 +25,7 @@ from robustbench_msda.figures.style import style
 from robustbench_msda.figures.sweep import parameter_sweep
 from robustbench_msda.files import write_text, write_whole
 from robustbench_msda.results.aggregates import Absent, tidy
+from robustbench_msda.results.csv_text import csv_text
 
 __all__ = ["FIGURES", "BuiltFigures", "FigureFile", "build_figures"]
 
@@ -112,6 +113,6 @@ def write_figure(drawing: Drawing, out: Path) -> FigureFile:
     # A date or a version would make equal figures differ.
     write_whole(svg, lambda path: drawing.figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None}))
     write_whole(png, lambda path: drawing.figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}))
-    write_text(csv, drawing.data.to_csv(index=False, float_format="%.9g"))
+    write_text(csv, csv_text(drawing.data, "%.9g"))
     width, height = (float(side) for side in drawing.figure.get_size_inches())
     return FigureFile(drawing.name, drawing.title, drawing.caption, drawing.alt, (width, height), svg, png, csv)

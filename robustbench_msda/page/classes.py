@@ -176,8 +176,12 @@ def condition_grid(sides: Sequence[Side], benchmark: str, name: str) -> Content:
         if recalls
     ]
     several = len(order) > 1
+    names = [attack_name(condition) for condition in order]
+    short = {
+        condition: name if names.count(name) == 1 else condition for condition, name in zip(order, names, strict=True)
+    }
     titles = [
-        plain(condition) if not level else f"{attack_name(condition)} {level}" if several else f"ε = {level}"
+        plain(condition) if not level else f"{short[condition]} {level}" if several else f"ε = {level}"
         for condition, level in columns
     ]
     over = "" if any(level for _, level in columns) else ", over all its severities"

@@ -95,7 +95,7 @@ def compared(own: Estimate | None, base: Estimate | None, baseline: str) -> list
 
 def attack_section(sides: Sides) -> list[Section]:
     """Return the error under every white-box attack against ε, and in the worst case over several."""
-    own, base = attacked(sides.own), attacked(sides.base)
+    own, base = named_attacks(attacked(sides.own), attacked(sides.base))
     if own.empty:
         return []
     charts, rows = [], []
@@ -104,13 +104,14 @@ def attack_section(sides: Sides) -> list[Section]:
         here = own[(own["benchmark"] == benchmark) & (own["attack"] == attack)]
         there = base[(base["benchmark"] == benchmark) & (base["attack"] == attack)]
         ticks = [(level_value(level), level) for level in ordered_levels(here["level"])]
-        title = f"Error under {attack}, {benchmark}" if attack != benchmark else f"Error under {attack}"
+        alone = attack_name(attack) == benchmark
+        title = f"Error under {attack}" if alone else f"Error under {attack}, {benchmark}"
         lines = [Line(sides.name, points(here)), Line(sides.baseline, points(there))]
         charts += [line_chart(f"{title} (%)", "ε", ticks, lines)] if len(ticks) > 1 else []
-        name = attack if attack == benchmark else f"{benchmark}: {attack}"
+        name = attack if alone else f"{benchmark}: {attack}"
         rows.append(attack_row(name, here, levels))
         rows += [attack_row(f"{name}, {sides.baseline}", there, levels)] if len(there) else []
-    texts = ", ".join(dict.fromkeys(text for text in own["condition"] if text))
+    texts = ", ".join(dict.fromkeys(text for text in [*own["condition"], *base["condition"]] if text))
     caption = f"Error (%) under white-box attack, by ε; an image that is wrong without attack counts as wrong. {texts}."
     headers = (Header("Attack"), *(Header(level, True, "ε") for level in levels))
     grid = Grid("attacks-grid", caption, headers, tuple(tuple(row) for row in shade_all(rows)))
@@ -125,6 +126,21 @@ def attacked(rows: pd.DataFrame) -> pd.DataFrame:
     ]
     worst = chosen["metric"] == "worst_case_error"
     return chosen.assign(attack=chosen["condition"].map(attack_name).where(~worst, WORST))
+
+
+def named_attacks(own: pd.DataFrame, base: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return both sides with the whole text for the name of an attack that stands there with several settings."""
+    every = pd.concat([own, base])
+    texts: dict[tuple[str, str], set[str]] = {}
+    for benchmark, attack, text in zip(every["benchmark"], every["attack"], every["condition"], strict=True):
+        texts.setdefault((benchmark, attack), set()).add(text)
+    unclear = {key for key, found in texts.items() if len(found) > 1 and key[1] != WORST}
+    named = []
+    for rows in (own, base):
+        keys = zip(rows["benchmark"], rows["attack"], rows["condition"], strict=True)
+        names = [text if (benchmark, attack) in unclear else attack for benchmark, attack, text in keys]
+        named.append(rows.assign(attack=pd.Series(names, index=rows.index, dtype=object)))
+    return named[0], named[1]
 
 
 def attack_row(name: str, rows: pd.DataFrame, levels: list[str]) -> list[Cell]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from robustbench_msda.figures import FigureFile
+from robustbench_msda.figures import FIGURES, FigureFile
 from robustbench_msda.files import write_text
 from robustbench_msda.page.addresses import addresses
 from robustbench_msda.page.class_index import class_index
@@ -24,8 +24,9 @@ from robustbench_msda.page.leaderboard import Headlines, headlines, leaderboard
 from robustbench_msda.page.networks import recipe_lines, train_command
 from robustbench_msda.page.summary import Summary, Who, summarise
 from robustbench_msda.page.versus import versus
+from robustbench_msda.papers import layouts
 from robustbench_msda.results.aggregates import tidy
-from robustbench_msda.tables import FORMATS, TableData
+from robustbench_msda.tables import FORMATS, TABLES, TableData
 from robustbench_msda.tables.html import to_html
 
 # Above the 96 of CSS, so that the text of a figure is near the size of the text around it.
@@ -109,7 +110,9 @@ def build_pages(
         write_text(out / name, resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
         written.append(out / name)
     written += study.flips.write(out) if study.flips else []
-    clear(out, written)
+    files = [out / "tables" / f"{table.name}.{suffix}" for table in tables for suffix in FORMATS]
+    files += [path for figure in figures for path in (figure.svg, figure.png, figure.csv)]
+    clear(out, [*written, *files])
     return tuple(written)
 
 
@@ -244,9 +247,13 @@ def page_figure(figure: FigureFile, out: Path) -> PageFigure:
 
 
 def clear(out: Path, written: Iterable[Path]) -> None:
-    """Delete pages and images below ``out`` that an earlier report wrote and this one did not: they would mislead."""
+    """Delete what an earlier report wrote below ``out`` and this one did not: it would mislead."""
     kept = set(written)
-    for folder, ending in (("groups", "html"), ("classes", "html"), ("images", "png")):
-        for path in sorted((out / folder).glob(f"*.{ending}")):
-            if path not in kept:
-                path.unlink()
+    found = [*(out / "images").glob("*.png")]
+    found += [path for folder in ("groups", "classes") for path in (out / folder).glob("*.html")]
+    tables = {*TABLES, *layouts()}
+    found += [path for suffix in FORMATS for path in (out / "tables").glob(f"*.{suffix}") if path.stem in tables]
+    drawn = [path for suffix in ("svg", "png", "csv") for path in (out / "figures").glob(f"*.{suffix}")]
+    found += [path for path in drawn if path.name.partition(".")[0] in FIGURES]
+    for path in sorted(set(found) - kept):
+        path.unlink()

@@ -95,12 +95,15 @@ def summarise(frame: pd.DataFrame, comparison: pd.DataFrame) -> Summary:
 
 
 def baseline_of(who: Who, whos: Sequence[Who], changes: pd.DataFrame) -> str:
-    """Return the label that ``who`` is compared with; '' for none."""
+    """Return the label, one of ``whos``, that ``who`` is compared with; '' for none."""
     here = changes[(changes["dataset"] == who[0]) & (changes["model"] == who[1])]
+    labels = [each[2] for each in whos if each[:2] == who[:2]]
+    # What a comparison is against may have no scores here, or another name among them.
+    here = here[here["baseline"].isin(labels)]
     own = here.loc[here["treatment"] == who[2], "baseline"]
     if len(own):
         return str(own.iloc[0])
-    found = str(here["baseline"].iloc[0]) if len(here) else next(each[2] for each in whos if each[:2] == who[:2])
+    found = str(here["baseline"].iloc[0]) if len(here) else labels[0]
     return "" if found == who[2] else found
 
 

@@ -15,8 +15,19 @@ from robustbench_msda.papers.rendering import SIDES, PaperTable, Show, paper_tab
 from robustbench_msda.tables.html import to_html
 from robustbench_msda.tables.latex import to_latex
 from robustbench_msda.tables.markdown import to_markdown
+from robustbench_msda.tables.values import TableData
 
-__all__ = ["FORMATS", "SIDES", "Request", "Show", "Terms", "build_paper_tables", "layouts", "substitutes"]
+__all__ = [
+    "FORMATS",
+    "SIDES",
+    "BuiltPapers",
+    "Request",
+    "Show",
+    "Terms",
+    "build_paper_tables",
+    "layouts",
+    "substitutes",
+]
 
 # By the name of a format: the end of the file and what writes it.
 FORMATS: dict[str, tuple[str, Callable[[PaperTable], str]]] = {
@@ -56,8 +67,16 @@ class Request:
     document: bool = False
 
 
-def build_paper_tables(request: Request, results: Path, out: Path) -> tuple[Path, ...]:
-    """Write the tables of ``request`` to ``<out>/tables/<name>.<format>`` and return their files.
+@dataclass(frozen=True)
+class BuiltPapers:
+    """What was built: the tables, and their files."""
+
+    tables: tuple[TableData, ...]
+    paths: tuple[Path, ...]
+
+
+def build_paper_tables(request: Request, results: Path, out: Path) -> BuiltPapers:
+    """Write the tables of ``request`` to ``<out>/tables/<name>.<format>``.
 
     Args:
         request: what to build.
@@ -70,9 +89,10 @@ def build_paper_tables(request: Request, results: Path, out: Path) -> tuple[Path
     """
     chosen = [pick(layouts(), name, "table") for name in request.names]
     check_terms(request)
-    paths = []
+    built, paths = [], []
     for layout in chosen:
         table = paper_table(layout, request.show, material_for(layout.name, request, results), request.terms)
+        built.append(table_data(table))
         for name in request.formats:
             suffix, write = pick(FORMATS, name, "format")
             paths.append(out / "tables" / f"{layout.name}.{suffix}")
@@ -81,7 +101,7 @@ def build_paper_tables(request: Request, results: Path, out: Path) -> tuple[Path
         inputs = [rf"\input{{{layout.name}.tex}}\clearpage" for layout in chosen]
         paths.append(out / "tables" / "main.tex")
         write_text(paths[-1], DOCUMENT % "\n".join(inputs))
-    return tuple(paths)
+    return BuiltPapers(tuple(built), tuple(paths))
 
 
 def material_for(table: str, request: Request, results: Path) -> Material:

@@ -83,8 +83,12 @@ def our_number(found: Measured, number: Number, column: LayoutColumn) -> str:
 
 def marks(found: Measured) -> str:
     """Return the marks of a number that is not like for like."""
-    told = ((SUBSTITUTED, found.substituted), (MADE, found.made), (SHORTER, found.shorter))
-    return "".join(mark for mark, holds in told if holds)
+    return unlike(found) + SHORTER * found.shorter
+
+
+def unlike(found: Measured) -> str:
+    """Return the marks that say a number is of something else than the table's, however it was trained."""
+    return SUBSTITUTED * found.substituted + MADE * found.made
 
 
 def difference_cell(measured: Sequence[Measured | None], numbers: Sequence[Number], column: LayoutColumn) -> Printed:

@@ -77,10 +77,10 @@ class Material:
         return {tuple(map(str, key)): rows for key, rows in self.scores.groupby(KEY, sort=False)}
 
     def rows(self, number: Number, by_class: str = "") -> pd.DataFrame:
-        """Return the rows of our ``number``, or those of the metric ``by_class``; of one recipe and world.
+        """Return the rows of our ``number``, or those of the metric ``by_class``; of one recipe, world and attack.
 
         Raises:
-            UserError: they are of several recipes or worlds, which are never averaged.
+            UserError: they are of several recipes, worlds or settings of an attack, which are never averaged.
         """
         key = (number.dataset, number.model, number.augmentation, by_class or number.metric)
         found = self.indexed.get(key, self.scores.iloc[:0])
@@ -118,8 +118,8 @@ class Material:
 
 
 def check_alike(rows: pd.DataFrame, number: Number) -> None:
-    """Raise ``UserError`` where ``rows`` are of several recipes or worlds."""
-    for column, what in (("group", "recipes"), ("world", "worlds")):
+    """Raise ``UserError`` where ``rows`` are of several recipes or worlds, or of attacks with several settings."""
+    for column, what in (("group", "recipes"), ("world", "worlds"), ("condition", "settings")):
         if rows[column].nunique() > 1:
             studies = ", ".join(sorted(set(rows["study"])))
             raise UserError(

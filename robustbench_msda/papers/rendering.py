@@ -18,11 +18,13 @@ from robustbench_msda.papers.cells import (
     marks,
     our_cell,
     paper_cell,
+    unlike,
     value_of,
 )
 from robustbench_msda.papers.material import Material, Terms
 from robustbench_msda.papers.measured import Measured, measured_cells
 from robustbench_msda.papers.printed import Layout, Number, Place, cells
+from robustbench_msda.results.csv_text import csv_text
 from robustbench_msda.tables.assembly import sentences
 from robustbench_msda.tables.text import NOTHING
 from robustbench_msda.tables.values import Column, Printed, Row, TableData
@@ -117,7 +119,8 @@ def our_rivals(table: PaperTable) -> dict[Place, Rival]:
     for place, measured in table.measured.items():
         first, number = measured[0], table.printed[place][0]
         if first is not None:
-            found[place] = (first.value, first.spread, (number.metric, number.form))
+            # What is on other stimuli, or of something else, is compared with its like alone.
+            found[place] = (first.value, first.spread, (number.metric, number.form + unlike(first)))
     return found
 
 
@@ -149,7 +152,7 @@ def caption(table: PaperTable) -> str:
 
 def to_tidy_csv(table: PaperTable) -> str:
     """Return ``table`` as CSV, a row a printed number: what it is of, the paper's text and ours, in printed units."""
-    return pd.DataFrame(list(tidy_rows(table))).to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    return csv_text(pd.DataFrame(list(tidy_rows(table))), "%.10g")
 
 
 def tidy_rows(table: PaperTable) -> Iterator[dict[str, object]]:

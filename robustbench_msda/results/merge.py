@@ -20,6 +20,8 @@ from robustbench_msda.results.store import CheckpointRecord, read_predictions, r
 
 # Whether two files say the same; raises where one cannot be read.
 Alike = Callable[[Path, Path], bool]
+# A results folder has one of these.
+PARTS = ("predictions", "checkpoints", "scores")
 # What a checkpoint's record says of where it was and what it took, not of what it is.
 CIRCUMSTANCES = {"path", "cost"}
 # What tells one score from another.
@@ -57,12 +59,12 @@ def merge_results(folders: Sequence[Path], into: Path) -> Merged:
     all networks at once and cannot be joined: the first stays. What attacks made is left where it is: it is made again.
 
     Raises:
-        MissingData: a folder is not there.
+        MissingData: a folder is not there, or is no results folder.
         DamagedData: predictions or a record cannot be read, or predictions have no sidecar.
         UserError: two folders hold other predictions for one cell, another checkpoint under one fingerprint, or two
             values of one score; or a file cannot be written.
     """
-    if missing := [folder for folder in folders if not folder.is_dir()]:
+    if missing := [folder for folder in folders if not any((folder / name).is_dir() for name in PARTS)]:
         raise MissingData(f"no results folder at {missing[0]}; name folders that hold predictions/ or scores/")
     others = [folder for folder in folders if folder.resolve() != into.resolve()]
     predictions = planned(others, into, "predictions/*/*@*/[!.]*.npz", alike_predictions)

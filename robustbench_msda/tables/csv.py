@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from robustbench_msda.results.csv_text import csv_text
 from robustbench_msda.tables.values import Column, Estimate, Format, Printed, TableData, Value
 
 # What a column of each format is written as: suffix of the CSV column and attribute of the estimate.
@@ -30,7 +31,7 @@ def to_csv(table: TableData) -> str:
         for value, column in zip(row.values, table.columns, strict=True):
             written |= fields(value, column)
         rows.append(written)
-    return pd.DataFrame(rows).to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    return csv_text(pd.DataFrame(rows), "%.10g")
 
 
 def fields(value: Value, column: Column) -> dict[str, object]:

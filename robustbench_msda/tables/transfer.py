@@ -7,21 +7,22 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from robustbench_msda.results.aggregates import WHO, Absent, ordered_levels, tidy
-from robustbench_msda.results.attacks import attack_name, shown_level
+from robustbench_msda.results.attacks import DAGGER, attack_name, shown_level, told_attack_flags
 from robustbench_msda.tables.assembly import (
     Filled,
     Key,
     assembled,
     by_label,
-    filled,
     images_sentence,
     sentences,
     spread_sentence,
     told_flags,
 )
-from robustbench_msda.tables.attack import AUGMENTATION, UNITS, WRONG
+from robustbench_msda.tables.attack import AUGMENTATION, UNITS, WRONG, flagged
 from robustbench_msda.tables.values import Column, Estimate, TableData, Value
 
+# What the flags of a box begin with where it is a mean: nothing that failed.
+SEVERAL = r"mean over \d+ substitutes"
 # Printed behind the error of a network on what was made of itself.
 WHITE = "*"
 # The metric of each box and its title.
@@ -50,7 +51,7 @@ def transfer(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:  # no
             rows = here[here["metric"] == metric]
             shown.append(rows)
             column = Column(f"{metric}:{benchmark}:{level}", title, "share", f"{attack_name(condition)}, ε = {level}")
-            columns.append(filled(column, rows, WHO))
+            columns.append(flagged(column, failures(rows), WHO))
     filled_in = [column for column in columns if column.values]
     header, lines = assembled(AUGMENTATION, filled_in, by_label(filled_in))
     texts = ", ".join(dict.fromkeys(boxed["condition"]))
@@ -59,11 +60,17 @@ def transfer(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:  # no
         f"Error (%) under attack on the test images; {WRONG} {TELL_BOXES}",
         f"Attacks: {texts}.",
         UNITS,
-        told_flags(rows[rows["metric"] != "error"]),
+        told_flags(rows.assign(flags=rows["flags"].str.extract(f"^({SEVERAL})")[0].fillna(""))),
+        told_attack_flags(failures(rows)),
         spread_sentence(filled_in),
         images_sentence(rows),
     )
     return TableData("transfer", "Error in the white, gray and black box", caption, header, lines)
+
+
+def failures(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return ``rows`` with the flags alone that say what failed a check."""
+    return rows.assign(flags=rows["flags"].str.replace(rf"^{SEVERAL}(?:; )?", "", regex=True))
 
 
 def at(frame: pd.DataFrame, benchmark: str, condition: str, level: str) -> pd.DataFrame:
@@ -106,6 +113,7 @@ def transfer_matrix(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData
         f"{WHITE} its own source: the white box.",
         f"Attacks: {', '.join(dict.fromkeys(shown['condition']))}.",
         UNITS,
+        told_attack_flags(shown),
         images_sentence(shown),
     )
     return TableData("transfer_matrix", "Transfer matrix", caption, header, lines)
@@ -119,7 +127,7 @@ def source_columns(rows: pd.DataFrame, names: Mapping[str, Key], attack: str) ->
         of_source = rows[(rows["source"] == source) | ((rows["source"] == "") & (rows["fingerprint"] == source))]
         values: dict[Key, Value] = {}
         for row in of_source.itertuples(index=False):
-            mark = "" if row.source else WHITE
+            mark = ("" if row.source else WHITE) + (DAGGER if row.flags else "")
             values[names[row.fingerprint]] = Estimate(row.value, n=1, low=row.low, high=row.high, mark=mark)
         # A substitute that was not scored has no name here.
         _, model, name = names.get(source, ("", "", source))
@@ -128,9 +136,14 @@ def source_columns(rows: pd.DataFrame, names: Mapping[str, Key], attack: str) ->
 
 
 def network_names(frame: pd.DataFrame) -> dict[str, Key]:
-    """Return data set, model and name of every network, by fingerprint: its label, and its seed where it has one."""
+    """Return data set, model and name of every network, by fingerprint: its label, with its seed where it has one.
+
+    Networks of one recipe and seed, as of two machines, are told apart by their fingerprints.
+    """
     networks = frame[["fingerprint", "seed", *WHO]].drop_duplicates("fingerprint")
     several = networks.groupby(WHO)["fingerprint"].transform("count") > 1
     names = networks["label"].where(~several, networks["label"] + ", seed " + networks["seed"])
+    same = networks.assign(name=names).duplicated([*WHO, "name"], keep=False)
+    names = names.where(~same, names + " · " + networks["fingerprint"].str[:6])
     whole = zip(networks["fingerprint"], networks["dataset"], networks["model"], names, strict=True)
     return {fingerprint: (dataset, model, name) for fingerprint, dataset, model, name in whole}

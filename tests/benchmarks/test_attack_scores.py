@@ -115,6 +115,9 @@ def test_an_attack_that_noise_outdoes_is_flagged(only_noise: int, only_attack: i
     assert (gain.value, gain.n) == (only_noise / N, N)
     assert (gain.low, gain.high) == wilson_interval(only_noise, N)
     assert ("noise_only_error", "uniform_noise()") not in found
+    # What was made of another network may be weaker than noise, and mask nothing.
+    shown = {at._replace(source="another"): predictions for at, predictions in cells.items()}
+    assert {s.flags for s in scored(shown)} == {""}
 
 
 def test_what_failed_a_check_flags_every_score_of_its_cell_and_the_worst_case() -> None:

@@ -53,6 +53,20 @@ def test_a_sweep_draws_accuracy_and_degraded_classes() -> None:
         list(FIGURES["parameter_sweep"](SCORES, COMPARISON))
 
 
+def test_recipes_of_one_augmentation_are_drawn_by_their_own_names() -> None:
+    scores = scores_frame(("vanilla", "cutmix"))
+    other = scores_frame(("vanilla",))
+    other["fingerprint"], other["group"] = "other" + other["fingerprint"].str[:7], "ffffff000000"
+    both, comparison = pd.concat([scores, other]), comparison_frame(scores)
+    # As an old comparison names them, and as two names that are one.
+    for found in (comparison, comparison.assign(treatment="vanilla")):
+        with pytest.raises(Absent, match="no comparison of a method"):
+            list(FIGURES["class_recalls"](both, found))
+    label = f"vanilla · {scores.loc[scores.augmentation == 'vanilla', 'group'].iloc[0][:6]}"
+    (drawing,) = drawings("class_recalls", both, comparison.assign(baseline=label))
+    assert set(drawing.data["label"]) == {label, "cutmix"}
+
+
 def test_confidence_stands_against_recall() -> None:
     (drawing,) = drawings("confidence_recall")
     level, change = drawing.figure.axes

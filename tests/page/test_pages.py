@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -106,14 +107,49 @@ def test_two_builds_give_the_same_bytes_whatever_the_order_of_networks(out: Path
 
 def test_pages_of_an_earlier_report_are_taken_away(tmp_path: Path) -> None:
     stale = [tmp_path / "groups" / "old.html", tmp_path / "classes" / "old.html", tmp_path / "images" / "d-1.png"]
-    kept = tmp_path / "images" / "mine.txt"
-    for path in (*stale, kept):
+    stale += [tmp_path / "tables" / "overview.tex", tmp_path / "figures" / "recall_change.digits.cutmix.svg"]
+    mine = [tmp_path / "images" / "mine.txt", tmp_path / "tables" / "mine.csv", tmp_path / "figures" / "mine.svg"]
+    for path in (*stale, *mine):
         path.parent.mkdir(exist_ok=True)
         path.write_text("old")
     scores = scores_frame(("vanilla",), seeds=1)
     build_pages(Study("s", "T", scores, pd.DataFrame()), tmp_path, [], [])
     assert not any(path.exists() for path in stale)
-    assert kept.exists()
+    assert all(path.exists() for path in mine)
+
+
+def test_recipes_of_one_augmentation_are_told_apart_and_none_is_compared_with_what_is_not_there(tmp_path: Path) -> None:
+    scores = scores_frame(("vanilla", "cutmix"), seeds=1)
+    other = scores_frame(("vanilla",), seeds=1)
+    other["fingerprint"], other["group"] = "another00000", "ffffff000000"
+    both = pd.concat([scores, other])
+    build(tmp_path, both, comparison_frame(scores))
+    (page,) = (tmp_path / "groups").glob("*cutmix*.html")
+    told = read(page)
+    assert any(text.startswith("Compare with vanilla · ") for text in told.text)
+    (link,) = [each for each in told.references if "compare.html#" in each]
+    groups = json.loads(
+        (tmp_path / "compare.html")
+        .read_text(encoding="utf-8")
+        .partition('id="versus-data">')[2]
+        .partition("</script>")[0]
+    )["groups"]
+    chosen = [groups[int(k)][2] for k in link.partition("#")[2].split("-")]
+    assert chosen[0].startswith("vanilla · ")
+    assert chosen[1] == "cutmix"
+
+
+def test_attacks_of_several_settings_stand_apart(tmp_path: Path) -> None:
+    scores = scores_frame(("vanilla",), seeds=1)
+    pgd = scores[(scores["benchmark"] == "pgd") & (scores["metric"] == "error")]
+    more = pgd.assign(condition="pgd(steps=40)", value=0.99)
+    build(tmp_path, pd.concat([scores, more]), pd.DataFrame())
+    (page,) = (tmp_path / "groups").glob("*.html")
+    rows = {row[0]: row[1:] for table in read(page).tables for row in table if row}
+    assert set(rows["pgd(steps=40)"]) <= {"99.00", "–"}
+    (text,) = pgd["condition"].unique()
+    assert f"{100 * pgd['value'].iloc[0]:.2f}" in rows[text]
+    assert "pgd" not in rows
 
 
 def test_no_name_becomes_markup(tmp_path: Path) -> None:

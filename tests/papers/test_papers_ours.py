@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -337,3 +338,28 @@ def test_networks_of_fewer_epochs_are_marked(tmp_path: Path) -> None:
     }
     assert "trained for fewer epochs than the paper's networks" in text
     assert "cifar100 200 epochs, cifar100 300 epochs" in text
+
+
+def test_attacks_with_several_settings_are_never_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = {"pgd(steps=10)": 0.7, "pgd(steps=40)": 0.9}
+    rows = [
+        value_row(imagenet("cutmix"), "pgd", "gray_box_error", error, condition=text, level="8/255")
+        for text, error in texts.items()
+    ]
+    write_study(tmp_path / "mine", "mine", rows)
+    folders = ["--results", str(tmp_path / "mine"), "--reports", str(tmp_path / "reports")]
+    assert status(["tables", "build", "kmix.T4", *folders]) == 1
+    assert "2 settings" in capsys.readouterr().err
+
+
+def test_what_is_on_other_stimuli_competes_with_its_like_alone(tmp_path: Path) -> None:
+    rows = [
+        *corruption_rows("vanilla", "cifar10_c_made", 0.31, "made"),
+        *corruption_rows("mixup", "cifar10_c_made", 0.12, "made"),
+        *corruption_rows("augmix", "cifar10_c", 0.25),
+        *corruption_rows("dynmix", "cifar10_c", 0.28),
+    ]
+    write_study(tmp_path / "mine", "mine", rows)
+    _, text = built(tmp_path, "dynmix.T1", "--show", "ours", "--allow-made")
+    line = next(line for line in text.splitlines() if line.startswith("| ") and "25.0" in line)
+    assert re.findall(r"\*\*(\d+)", line) == ["12", "25"]

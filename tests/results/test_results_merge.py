@@ -134,6 +134,7 @@ def test_the_same_predictions_in_other_bytes_are_the_same(labs: tuple[Path, Path
         (lambda folder: write_cell(folder, Cell("dddd", "clean"), 4).write_bytes(b"PK"), "not a file of predictions"),
         (lambda folder: write_cell(folder, Cell("dddd", "clean"), 4).with_suffix(".json").unlink(), "missing or dam"),
         (lambda folder: shutil.rmtree(folder), "no results folder"),
+        (lambda folder: [shutil.rmtree(each) for each in folder.iterdir()], "no results folder"),
     ],
 )
 def test_contradictions_and_damage_are_one_line_and_nothing_is_written(

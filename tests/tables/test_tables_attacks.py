@@ -160,6 +160,43 @@ def test_attacked_images_of_others_enter_no_other_table() -> None:
         assert csv(name, boxed(SCORES), NOTHING).equals(csv(name, SCORES, NOTHING))
 
 
+@pytest.mark.parametrize(("name", "mark"), [("transfer", "†"), ("transfer_matrix", "*†")])
+def test_numbers_of_boxes_that_failed_a_check_are_marked(name: str, mark: str) -> None:
+    scores = boxed(SCORES)
+    assert "†" not in TABLES[name](scores, NOTHING).caption
+    first = (scores.fingerprint == scores["fingerprint"].iloc[0]) & (scores.level == "8/255")
+    failed = first & (scores.metric == "error") & (scores.benchmark == "pgd") & (scores.source == "")
+    table = TABLES[name](scores.assign(flags=scores["flags"].mask(failed, "two clean passes differ")), NOTHING)
+    assert "† pgd: two clean passes differ (pgd at ε = 8/255)." in table.caption
+    texts = [text for row in pipe_rows(to_markdown(table))[2:] for text in row]
+    assert [text.endswith(mark) for text in texts].count(True) == 1
+    assert sum("†" in text for text in texts) == 1
+
+
+def test_a_mean_over_substitutes_is_said_but_no_failure() -> None:
+    scores = boxed(SCORES)
+    means = scores.metric == "gray_box_error"
+    told = scores.assign(flags=scores["flags"].mask(means, "mean over 2 substitutes"))
+    caption = TABLES["transfer"](told, NOTHING).caption
+    assert "pgd: mean over 2 substitutes of pgd(" in caption
+    assert "†" not in caption
+    both = scores.assign(flags=scores["flags"].mask(means, "mean over 2 substitutes; changes above ε"))
+    table = TABLES["transfer"](both, NOTHING)
+    assert "† pgd: changes above ε (pgd at ε = 8/255)." in table.caption
+    assert "substitutes; changes" not in table.caption
+    assert to_markdown(table).count("†") == 1 + len(AUGMENTATIONS)
+
+
+def test_networks_of_one_recipe_and_seed_are_told_apart() -> None:
+    scores = boxed(SCORES)
+    one, other = scores.loc[scores.augmentation == "cutmix", "fingerprint"].unique()
+    same = scores.assign(seed=scores["seed"].mask(scores.fingerprint == other, "0"))
+    rows = pipe_rows(to_markdown(TABLES["transfer_matrix"](same, NOTHING)))[2:]
+    assert len(rows) == SCORES["fingerprint"].nunique()
+    names = [row[0] for row in rows if row[0].startswith("cutmix")]
+    assert names == sorted(f"cutmix, seed 0 · {each[:6]}" for each in (one, other))
+
+
 @pytest.mark.parametrize("name", ["transfer", "transfer_matrix"])
 def test_hostile_names_of_networks_are_escaped_and_single_seeds_have_no_spread(name: str) -> None:
     scores = boxed(scores_frame(("vanilla", *SPECIAL), seeds=1, dataset="d_1 & <e>"))
