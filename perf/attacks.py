@@ -28,6 +28,8 @@ MODEL = "resnet20"
 IMAGES = 32
 SIDE = 32
 STEPS = 20
+# Of a transfer set: enough that the few images which are answered twice, once a cell, weigh as they do in use.
+SHOWN = 2000
 EPSILON = 8 / 255
 
 
@@ -45,7 +47,7 @@ def transferred() -> Row:
     """Return the time of answering what an attack made of a substitute, once it is kept, over that of clean images."""
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder), Path(folder) / "results")
-        noise_images(place.data_dir)
+        noise_images(place.data_dir, SHOWN)
         checkpoint = untrained(place.data_dir)
         model = ready(checkpoint, "cpu")
         plan = evaluation.plan(checkpoint, {"clean": 0, "fgsm": 0}, place, {"substitute": lambda: model})

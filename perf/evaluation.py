@@ -60,11 +60,11 @@ def evaluated(tasks: Sequence[evaluation.Task], model: nn.Module, data_dir: Path
         do(task, model, Results(data_dir / "results"), lambda _: None)
 
 
-def noise_images(data_dir: Path) -> None:
-    """Prepare a data set of noise: what the pixels show does not matter to speed."""
+def noise_images(data_dir: Path, images: int = IMAGES) -> None:
+    """Prepare a data set of ``images`` of noise to test on: what the pixels show does not matter to speed."""
     rng = np.random.default_rng(0)
     source = data_dir / "source"
-    for split, n in (("train", 10), ("test", IMAGES)):
+    for split, n in (("train", 10), ("test", images)):
         (source / split).mkdir(parents=True)
         np.save(source / split / "images.npy", rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8))
         np.save(source / split / "labels.npy", np.arange(n, dtype=np.int64) % 10)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from robustbench_msda import figures, tables
 from robustbench_msda.comparison import CLEAN, COLUMNS
-from robustbench_msda.errors import DamagedData
+from robustbench_msda.errors import DamagedData, UserError
 from robustbench_msda.page import Study, build_pages
 from robustbench_msda.page.flipped import Flips, find_flips
 from robustbench_msda.page.glossary import glossary
@@ -76,27 +76,35 @@ def build(
         flips=flips(scores, comparison, results, data_dir) if data_dir else None,
     )
     built = tables.build_tables(scores, comparison, out, spread=spread)
-    printed = fed_tables(name, described, results, out)
+    printed, refused = fed_tables(name, described, results, out)
     drawn = figures.build_figures(scores, comparison, out)
     pages = build_pages(study, out, (*built.tables, *printed.tables), drawn.figures)
     # Markdown's escapes are for files; a terminal shows them as they are.
     texts = [to_markdown(table).replace("\\", "") for table in built.tables if table.name == "overview"]
     overview = texts[0] if texts else ""
-    return Report(overview, (*built.paths, *printed.paths, *drawn.paths, pages[0]), built.skipped | drawn.skipped)
+    skipped = built.skipped | refused | drawn.skipped
+    return Report(overview, (*built.paths, *printed.paths, *drawn.paths, pages[0]), skipped)
 
 
-def fed_tables(name: str, described: dict[str, object], results: Path, out: Path) -> BuiltPapers:
+def fed_tables(
+    name: str, described: dict[str, object], results: Path, out: Path
+) -> tuple[BuiltPapers, dict[str, str]]:
     """Write the papers' tables that the study ``name`` says it feeds, its numbers beside the papers'.
 
     What it says that stands for what is put there, marked; so are stimuli that were made here.
 
-    Raises:
-        UserError: something stands for what is in none of these tables, or the scores are of several recipes.
+    Returns:
+        What was built, and why nothing was: something stands for what is in none of these tables, or the scores of a
+        number are of several recipes.
     """
     feeds, stands = described.get("feeds"), described.get("stands")
     names = tuple(str(table) for table in feeds if table in layouts()) if isinstance(feeds, list) else ()
     terms = Terms(dict(stands) if isinstance(stands, dict) else {}, allow_made=True)
-    return build_paper_tables(Request(names, name, terms=terms), results, out) if names else BuiltPapers((), ())
+    try:
+        built = build_paper_tables(Request(names, name, terms=terms), results, out)
+    except UserError as error:
+        return BuiltPapers((), ()), {", ".join(names): str(error)}
+    return built, {}
 
 
 def flips(scores: pd.DataFrame, comparison: pd.DataFrame, results: Path, data_dir: Path) -> Flips:

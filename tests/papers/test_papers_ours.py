@@ -13,6 +13,7 @@ from paper_results import CLASSES, clean_rows, network, value_row, write_study
 
 from robustbench_msda.cli.main import status
 from robustbench_msda.papers import layouts
+from robustbench_msda.reporting import build
 
 MODEL = "wrn_28_2_snu"
 AUGMENTATIONS = ("vanilla", "mixup", "dropmix(rate=0.4, of=mixup)", "cutmix")
@@ -363,3 +364,21 @@ def test_what_is_on_other_stimuli_competes_with_its_like_alone(tmp_path: Path) -
     _, text = built(tmp_path, "dynmix.T1", "--show", "ours", "--allow-made")
     line = next(line for line in text.splitlines() if line.startswith("| ") and "25.0" in line)
     assert re.findall(r"\*\*(\d+)", line) == ["12", "25"]
+
+
+def test_a_report_brings_the_tables_that_its_study_feeds_and_says_which_it_cannot(tmp_path: Path) -> None:
+    who = network("cifar10_40k", "resnet20", "vanilla", 0)
+    write_study(tmp_path / "mine", "mine", [value_row(who, "clean", "error", 0.25)])
+    said = {"feeds": ["fmix.T2", "mine.T9"], "stands": {"cifar10": "cifar10_40k", "preact_resnet18_fmix": "resnet20"}}
+    described = tmp_path / "mine" / "mine.json"
+    described.write_text(json.dumps(said), encoding="utf-8")
+    report = build("mine", tmp_path / "mine", tmp_path / "reports")
+    table = tmp_path / "reports" / "mine" / "tables" / "fmix.T2.md"
+    assert table in report.paths
+    assert "75.00‡" in table.read_text(encoding="utf-8")
+    assert "Image classification with FMix" in (tmp_path / "reports" / "mine" / "tables.html").read_text("utf-8")
+    described.write_text(json.dumps(said | {"stands": {"cifar": "cifar10_40k"}}), encoding="utf-8")
+    report = build("mine", tmp_path / "mine", tmp_path / "reports")
+    assert "Did you mean cifar10" in report.skipped["fmix.T2"]
+    # What an earlier report left would be taken for this one's.
+    assert not table.exists()
