@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,10 @@ from robustbench_msda.page.glossary import glossary
 from robustbench_msda.page.summary import summarise
 from robustbench_msda.papers import BuiltPapers, Request, Terms, build_paper_tables, layouts
 from robustbench_msda.results.aggregates import tidy
+from robustbench_msda.results.attacks import SEVERAL
 from robustbench_msda.results.scores import read_scores
 from robustbench_msda.results.store import Results
+from robustbench_msda.scoring import TRAINING
 from robustbench_msda.tables.markdown import to_markdown
 from robustbench_msda.tables.values import Spread
 
@@ -86,9 +89,7 @@ def build(
     return Report(overview, (*built.paths, *printed.paths, *drawn.paths, pages[0]), skipped)
 
 
-def fed_tables(
-    name: str, described: dict[str, object], results: Path, out: Path
-) -> tuple[BuiltPapers, dict[str, str]]:
+def fed_tables(name: str, described: dict[str, object], results: Path, out: Path) -> tuple[BuiltPapers, dict[str, str]]:
     """Write the papers' tables that the study ``name`` says it feeds, its numbers beside the papers'.
 
     What it says that stands for what is put there, marked; so are stimuli that were made here.
@@ -231,9 +232,11 @@ def notes(scores: pd.DataFrame) -> list[str]:
     """Return what a reader should know first: what an aggregate is of, and which stimuli were made here."""
     told = []
     # That stimuli were made is told below.
-    for flag in sorted(set(scores["flags"]) - {"", "made"}):
-        metrics = ", ".join(sorted(set(scores.loc[scores["flags"] == flag, "metric"])))
-        told.append(f"{metrics}: {flag}.")
+    judged = scores[scores["benchmark"] != TRAINING]
+    for flag in sorted(set(judged["flags"]) - {"", "made"}):
+        if not re.fullmatch(SEVERAL, flag):
+            metrics = ", ".join(sorted(set(judged.loc[judged["flags"] == flag, "metric"])))
+            told.append(f"{metrics}: {flag}.")
     if scores["benchmark"].str.endswith("_made").any():
         told.append("Stimuli that were made from the test images are not the official files, which hold other draws.")
     return told

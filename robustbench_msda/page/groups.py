@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from robustbench_msda.page.grids import Cell, Grid, Header, amount, words
 from robustbench_msda.page.leaderboard import Headlines, profile
 from robustbench_msda.page.sections import Section, Sides
 from robustbench_msda.page.summary import CLEAN, SEVERITY_MEAN, Summary, Who, estimates, format_of, plain
+from robustbench_msda.results.attacks import SEVERAL
 from robustbench_msda.tables.values import Estimate
 
 # What a flag of one word says.
@@ -78,7 +80,8 @@ def warnings(rows: pd.DataFrame, changes: pd.DataFrame) -> tuple[str, ...]:
     found: dict[str, dict[str, None]] = {}
     for benchmark, metric, flags in flagged[["benchmark", "metric", "flags"]].itertuples(index=False):
         for flag in flags.split("; "):
-            found.setdefault(flag, {})[f"{metric} of {benchmark}"] = None
+            if not re.fullmatch(SEVERAL, flag):
+                found.setdefault(flag, {})[f"{metric} of {benchmark}"] = None
     told = [f"{MEANINGS.get(flag, flag)}: {', '.join(names)}" for flag, names in found.items()]
     parts = (flag for flags in changes["flags"] for flag in flags.split("; "))
     return (
@@ -160,7 +163,9 @@ def other_section(sides: Sides) -> list[Section]:
     graded = own["condition"].str.contains("(", regex=False) & (own["source"] == "")
     elsewhere = own["benchmark"].isin(own.loc[own["metric"].isin(SHOWN), "benchmark"]) | graded
     aggregates = own["metric"] == "worst_case_error"
-    rows = own[~elsewhere & ~aggregates & (own["benchmark"] != CLEAN) & (own["subset"] == "all")]
+    # Of what was made of other networks the errors alone.
+    told = (own["source"] == "") | (own["metric"] == "error")
+    rows = own[~elsewhere & ~aggregates & told & (own["benchmark"] != CLEAN) & (own["subset"] == "all")]
     if rows.empty:
         return []
     cells = []

@@ -9,6 +9,8 @@ from robustbench_msda.results.aggregates import Absent, ordered_levels
 
 # Printed behind a number that failed a check.
 DAGGER = "†"
+# What the flags of a box begin with where it is a mean: nothing that failed.
+SEVERAL = r"mean over \d+ substitutes"
 WORST = "worst case"
 # The ε by which attacks are compared at a glance, by the norm that starts the name of a benchmark.
 SHOWN_EPSILON, SHOWN_L2 = "8/255", "0.5"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from robustbench_msda.results.aggregates import WHO, Absent, ordered_levels, tidy
-from robustbench_msda.results.attacks import DAGGER, attack_name, shown_level, told_attack_flags
+from robustbench_msda.results.attacks import DAGGER, SEVERAL, attack_name, shown_level, told_attack_flags
 from robustbench_msda.tables.assembly import (
     Filled,
     Key,
@@ -21,8 +21,6 @@ from robustbench_msda.tables.assembly import (
 from robustbench_msda.tables.attack import AUGMENTATION, UNITS, WRONG, flagged
 from robustbench_msda.tables.values import Column, Estimate, TableData, Value
 
-# What the flags of a box begin with where it is a mean: nothing that failed.
-SEVERAL = r"mean over \d+ substitutes"
 # Printed behind the error of a network on what was made of itself.
 WHITE = "*"
 # The metric of each box and its title.
