@@ -69,10 +69,12 @@ def emitted_by_suites() -> set[str]:
 
 
 def emitted_by_attacks() -> set[str]:
-    """Return the metrics of an attack beside noise, in whose gradients a check was made."""
+    """Return the metrics of an attack beside noise and in both boxes, in whose gradients a check was made."""
     cells = {Cell("f", "b", text, "0.1"): answers(100, 1) for text in ("fgsm()", "uniform_noise()")}
     checks = {cell: {"zero_gradient": 0} for cell in cells}
-    scores = attack_scores(cells, ("cat", "dog"), Basis(checks=checks), ("fgsm()", "uniform_noise()"))
+    boxes = {"g": "gray_box", "b": "black_box"}
+    cells |= {Cell("f", "b", "fgsm()", "0.1", source): answers(100, 1) for source in boxes}
+    scores = attack_scores(cells, ("cat", "dog"), Basis(checks=checks, boxes=boxes), ("fgsm()", "uniform_noise()"))
     return {score.metric for score in scores}
 
 

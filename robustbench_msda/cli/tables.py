@@ -35,7 +35,7 @@ def list_tables() -> None:
 
 @tables.command(
     "build",
-    epilog="Examples: robustbench-msda tables build quick overview · robustbench-msda tables build dynmix.T3",
+    epilog="Example: robustbench-msda tables build dynmix.T3, or: robustbench-msda tables build quick overview",
 )
 @click.argument("names", nargs=-1, metavar="[STUDY] [TABLES]...")
 @click.option("--all", "every", is_flag=True, help="Every table of the papers, and a LaTeX document of them.")

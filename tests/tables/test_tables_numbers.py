@@ -135,6 +135,9 @@ def test_the_null_is_printed_with_its_p_where_it_was_computed() -> None:
     assert "No null of N_DC: needs 4 seeds a side." in TABLES["class_dependency"](SCORES, COMPARISON).caption
 
 
+NO_BOXES = "no rows of an attack on a substitute: evaluate with --sources, or run the command transfer"
+
+
 def test_what_was_not_scored_is_skipped_and_said(tmp_path: Path) -> None:
     built = build_tables(SCORES[SCORES.benchmark == "clean"], NOTHING, tmp_path)
     assert [table.name for table in built.tables] == ["overview", "classes", "calibration"]
@@ -143,6 +146,8 @@ def test_what_was_not_scored_is_skipped_and_said(tmp_path: Path) -> None:
         "perturbations": "no rows of flip_probability",
         "attacks": "no rows of error under an attack",
         "attack_suites": "no rows of error under an attack",
+        "transfer": NO_BOXES,
+        "transfer_matrix": NO_BOXES,
         "class_dependency": "no comparison with a baseline",
         "dependency_by_condition": "no comparison with a baseline",
         "class_confidence": "no comparison of confidence with a baseline",
