@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustbench_msda.benchmarks.adversarial_sets import keeping, read_rows, set_path
+from robustbench_msda.benchmarks.adversarial_sets import keeping, read_rows, set_path, sets_of
 from robustbench_msda.benchmarks.attack_checks import FLAT, Watch, put_back, refused
 from robustbench_msda.benchmarks.attack_scores import attack_scores
 from robustbench_msda.benchmarks.base import (
@@ -98,7 +98,9 @@ class UnderAttack(OnTestImages):
         first = next((level for level in self.levels if level_value(level) > 0), "")
         if level_value(cell.level) == 0 or (attack.once and cell.level != first):
             return 1
-        path = self.kept(cell, setting)
+        # Where a network has no sets at all the world of this one need not be worked out, a hash for every cell.
+        some = setting.adversarial is not None and sets_of(setting.adversarial, cell).exists()
+        path = self.kept(cell, setting) if some else None
         return 1 if path and path.exists() else attack.passes
 
     def stimuli(self, cell: Cell, setting: Setting, model: nn.Module) -> Iterator[Batch]:

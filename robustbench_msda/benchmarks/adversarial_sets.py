@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 UNKNOWN = -1
 
 
+def sets_of(folder: Path, cell: Cell) -> Path:
+    """Return where in ``folder`` the images are kept that the gradients of one network made, ``cell``'s among them."""
+    return folder / (cell.source or cell.fingerprint)
+
+
 def set_path(folder: Path, cell: Cell, world: World) -> Path:
     """Return where the images of ``cell`` are kept in ``folder``: by the network whose gradients made them."""
-    owner = cell.source or cell.fingerprint
-    return folder / owner / f"{encode(cell.benchmark)}@{world.id}" / f"{cell._replace(source='').filename}.npy"
+    return sets_of(folder, cell) / f"{encode(cell.benchmark)}@{world.id}" / f"{cell._replace(source='').filename}.npy"
 
 
 def keeping(stimuli: Iterator[Stimulus], path: Path, count: int) -> Iterator[Stimulus]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +18,6 @@ from robustbench_msda.papers.cells import (
     our_cell,
     paper_cell,
     unlike,
-    value_of,
 )
 from robustbench_msda.papers.material import Material, Terms
 from robustbench_msda.papers.measured import Measured, measured_cells
@@ -121,17 +119,6 @@ def our_rivals(table: PaperTable) -> dict[Place, Rival]:
         if first is not None:
             # What is on other stimuli, or of something else, is compared with its like alone.
             found[place] = (first.value, first.spread, (number.metric, number.form + unlike(first)))
-    return found
-
-
-def paper_rivals(printed: Mapping[Place, Sequence[Number]]) -> dict[Place, Rival]:
-    """Return the paper's numbers that compete for bold."""
-    found = {}
-    for place, numbers in printed.items():
-        value = value_of(numbers[0])
-        if value is not None:
-            std = float(numbers[0].std) if numbers[0].std else math.nan
-            found[place] = (value, std, (numbers[0].metric, numbers[0].form))
     return found
 
 

@@ -25,6 +25,7 @@ from robustbench_msda.tables.values import Column, Estimate, TableData, Value
 WHITE = "*"
 # The metric of each box and its title.
 BOXES = {"error": "White box", "gray_box_error": "Gray box", "black_box_error": "Black box"}
+NO_SUBSTITUTE = "no rows of an attack on a substitute: evaluate with --sources, or run the command transfer"
 TELL_BOXES = (
     "White box: attacked with the network's own gradients; gray box: made of other networks of the same model; "
     "black box: made of networks of another model."
@@ -40,7 +41,7 @@ def transfer(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData:  # no
     frame = tidy(scores)
     boxed = frame[frame["metric"].isin(BOXES) & (frame["metric"] != "error") & (frame["subset"] == "all")]
     if boxed.empty:
-        raise Absent("no rows of an attack on a substitute: evaluate with --sources, or run the command transfer")
+        raise Absent(NO_SUBSTITUTE)
     columns, shown = [], []
     for benchmark, condition, level in conditions(boxed):
         here = at(frame, benchmark, condition, level)
@@ -94,7 +95,7 @@ def transfer_matrix(scores: pd.DataFrame, comparison: pd.DataFrame) -> TableData
     errors = errors[errors["condition"].str.contains("(", regex=False)]
     boxed = errors[errors["source"] != ""]
     if boxed.empty:
-        raise Absent("no rows of an attack on a substitute: evaluate with --sources, or run the command transfer")
+        raise Absent(NO_SUBSTITUTE)
     names = network_names(frame)
     columns: list[Filled] = []
     parts = []

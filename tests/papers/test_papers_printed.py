@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,10 @@ from robustbench_msda.metrics import METRICS
 from robustbench_msda.models.names import MODELS
 from robustbench_msda.papers import layouts
 from robustbench_msda.papers.captions import no_scores
-from robustbench_msda.papers.cells import bold_places, paper_cell
+from robustbench_msda.papers.cells import Rival, bold_places, paper_cell, value_of
 from robustbench_msda.papers.material import Terms
-from robustbench_msda.papers.printed import PAPERS, Number, cells, csv_rows, notes, numbers
-from robustbench_msda.papers.rendering import paper_rivals, paper_table, table_data
+from robustbench_msda.papers.printed import PAPERS, Number, Place, cells, csv_rows, notes, numbers
+from robustbench_msda.papers.rendering import paper_table, table_data
 from robustbench_msda.tables.html import to_html
 from robustbench_msda.tables.latex import to_latex
 from robustbench_msda.tables.markdown import to_markdown
@@ -137,6 +139,17 @@ def test_every_cell_is_printed_as_the_paper_prints_it(reference: Path) -> None:
                     name,
                     place,
                 )
+
+
+def paper_rivals(printed: Mapping[Place, Sequence[Number]]) -> dict[Place, Rival]:
+    """Return the paper's numbers that compete for bold."""
+    found = {}
+    for place, here in printed.items():
+        value = value_of(here[0])
+        if value is not None:
+            std = float(here[0].std) if here[0].std else math.nan
+            found[place] = (value, std, (here[0].metric, here[0].form))
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(set(layouts()) - LOST))
